@@ -107,6 +107,9 @@ from store.state.hmac_key import hmac_key
 from store.state.pruning import DAY, Retention
 from store.watch.folders import Watched
 
+BARE = ".bare"
+"""An environment without packages, beside one whose interpreter is gone."""
+
 MIN_SIZE = 3
 """Slots of a served engine; a library user may ask for one."""
 
@@ -235,14 +238,19 @@ async def compose(
     stack.push_async_callback(examiner.close)
     shared = SharedCode(files, lambda: reconciler.paths, examiner.compile)
     stack.push_async_callback(shared.close)
-    interpreters = Interpreters(project.private, builds.named, audit, space)
+    interpreters = Interpreters(
+        project.private,
+        lambda: [pool.environment, *(one for one in builds.named() if one.name != DEFAULT)],
+        audit,
+        space,
+    )
     dependencies = Dependencies.of(environment, interpreters.known_versions)
     tasks = TaskService(events)
     stack.push_async_callback(tasks.close)
     script_environments = ScriptEnvironments(
         state.environment_approvals,
         dependencies,
-        uv,
+        builds.uv,
         ScriptBuilds(builds, settings.packages.scripts_size, settings.packages.scripts_days * DAY),
         lambda: Interpreter(pool.environment.interpreter, pool.environment.version, "default"),
         interpreters.preferred,
@@ -340,6 +348,7 @@ async def compose(
         lambda environment: _switched(pool, environment),
         lambda: [each.prefix for each in pool.environments_in_use()],
     )
+    interpreters.use_python = packages.use_python
     git = GitService(project.root, TrustFile(project.private), state.authors, audit)
     script_api = ScriptApi(audit, callers)
     render = RenderService(
@@ -404,6 +413,9 @@ async def compose(
         script_api.add(name, operation)
     script_api.serve(vars(engine).values())
     runs.script_api = script_api
+    if not isinstance(project, ReadOnlyProject):
+        collecting = asyncio.create_task(packages.run(), name="builds that nothing needs")
+        stack.push_async_callback(_cancelled, collecting)
     return engine
 
 
@@ -414,14 +426,15 @@ async def _default_environment(project: Project, builds: Builds) -> Environment:
             await asyncio.to_thread(builds.adopt, DEFAULT)
         except OSError as error:
             log.warning("the environment %s stays a folder: %s", DEFAULT, error)
-    environment = await ensure_environment(project.environments / DEFAULT)
-    record = await asyncio.to_thread(builds.record, project.environments / DEFAULT)
-    if record is not None and record.python != str(environment.interpreter):
-        project.problems.append(
-            f"The interpreter of the scripts' environment is gone ({record.python}), so scripts run without packages: "
-            "run gatewright python use VERSION."
-        )
-    return environment
+    if await asyncio.to_thread(builds.record, project.environments / DEFAULT) is None:
+        return await ensure_environment(project.environments / DEFAULT)
+    if (made := await asyncio.to_thread(builds.startable, DEFAULT)) is not None:
+        return made
+    project.problems.append(
+        "The interpreter of the scripts' environment is gone, so scripts run without packages: run gatewright python "
+        "use VERSION."
+    )
+    return replace(await ensure_environment(project.environments / BARE), name=DEFAULT)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

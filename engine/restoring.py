@@ -17,7 +17,7 @@ import msgspec
 
 from engine.models.engine import BackupInfo
 from engine.models.packages import DEFAULT
-from engine.project_folder import OWN_FOLDER, who_may_replace, why_no_project
+from engine.project_folder import OWN_FOLDER, why_no_project
 from store.backup.manifest import BackupManifest
 from store.backup.restoring import RESTORED_LISTS, look_over, restore
 from store.errors import ProjectError, StoreError
@@ -47,10 +47,7 @@ def _restored(file: Path, folder: Path) -> tuple[BackupManifest, Path]:
         raise ProjectError(reason, OWN_FOLDER)
     if place.is_symlink():
         raise ProjectError(f"{place} is a symbolic link.", "Name a folder that does not exist yet.")
-    manifest = restore(file, place, _account())
-    if (reason := who_may_replace(place, os.geteuid())) is not None:
-        manifest.problems.append(f"Another account could put a project of its own in place of this one: {reason}.")
-    return manifest, place
+    return restore(file, place, _account()), place
 
 
 def _info(manifest: BackupManifest, place: Path) -> BackupInfo:

@@ -42,6 +42,8 @@ class ReadOnlyProject(Project):
     def __init__(self, root: Path, problems: list[str], spare: Path) -> None:
         super().__init__(root, [*problems, self.opened])
         self._spare = spare
+        self.has_old_records = True
+        """Whether the records that were there before could be copied."""
 
     @classmethod
     def at(cls, root: Path, spare: Path) -> Self:
@@ -53,7 +55,8 @@ class ReadOnlyProject(Project):
         found = Project.open(root)
         project = cls(found.root, found.problems, spare)
         try:
-            if not _copy_state(project.home, spare):
+            project.has_old_records = _copy_state(project.home, spare)
+            if not project.has_old_records:
                 project.problems.append("Old runs are not shown: their records are too large to be copied.")
         except OSError as error:
             raise from_os_error(error, f"read the records of {root}") from error

@@ -32,6 +32,7 @@ from engine.daemon import logs, process
 from engine.daemon.idle import SocketPlace, until_idle
 from engine.daemon.listening import TcpPlace, as_typed
 from engine.daemon.shared import GROUP, RuntimeFolder
+from engine.daemon.upgrade import InstalledVersion
 from engine.library import Engine
 from engine.lock import AlreadyRunning, LifetimeLock
 from engine.models.base import API_VERSION, VERSION
@@ -121,6 +122,7 @@ class Daemon:
         self._log = engine_log
         self.recent_log = engine_log.recent
         self._background = False
+        self._installed = InstalledVersion()
         self._started_at = time.time()
         self._app = build_app(self)
         self._server = EngineServer(self._app)
@@ -133,7 +135,7 @@ class Daemon:
         return self.engine.policy.access.in_flight
 
     def info(self) -> EngineInfo:
-        problems = [*self.engine.problems, self._log.problem, *self._place.problems]
+        problems = [*self.engine.problems, self._log.problem, *self._place.problems, self._installed.problem()]
         if self._tcp is not None:
             problems.append(self._tcp.problem)
         if self._shared is not None:

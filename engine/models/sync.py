@@ -145,7 +145,7 @@ class TaskInfo(Model, frozen=True):
 
     id: int
     kind: str
-    """``package change``, ``environment`` (of a script), ``rebuild``, ``diff`` (a scan), ``decisions`` (about a scan),
+    """``packages``, ``environment`` (of a script), ``rebuild``, ``diff`` (a scan), ``decisions`` (about a scan),
     ``render`` (a batch)."""
     actor: str
     started_at: float

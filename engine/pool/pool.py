@@ -115,6 +115,8 @@ class Pool:
         assignment = Assignment(job, profile, frame, dedicated_child, self._loop.create_future())
         if job.ahead or profile.preloads:
             self._note_preloads(assignment)
+        elif profile.environment is not self.environment:
+            self._warming.wanted(profile)
         admission = self._admission()
         if self._at_rest and not self._queue and (refusal := admission.refusal(assignment)) is not None:
             raise NotEnoughMemory(refusal)

@@ -21,6 +21,9 @@ KEEP_GAPS = 4.0
 LONGEST_KEEP = 3600.0
 """Seconds that it stays so at most, and between two runs at which the second one is no repetition."""
 
+TRY_AGAIN = 600.0
+"""Seconds after which a profile is tried again whose zygote could not be started."""
+
 MAX_USES = 64
 """Profiles whose runs are remembered."""
 
@@ -71,7 +74,7 @@ class Warming:
         self._clock = clock
         self._uses: dict[Profile, Use] = {}
         self._costs: dict[Profile, int] = {}
-        self._failed: set[Profile] = set()
+        self._failed: dict[Profile, float] = {}
         self._plain = 0
         """Bytes of a child with nothing imported ahead."""
         self._task: asyncio.Task[None] | None = None
@@ -140,15 +143,18 @@ class Warming:
         plain = [slot for slot in slots if slot.profile == bare]
         if bare == self._owner.usual:
             plain = plain if sum(slot.profile == bare for slot in self._owner.slots()) > 1 else []
-        if plain and profile not in self._failed and self.left_out(profile) is None:
+        if plain and not self._has_failed(profile) and self.left_out(profile) is None:
             return max(plain, key=lambda slot: (slot.idle, slot.number)), profile
         # None to spare: then one that is warm already gets the one thing and the other.
         for slot in sorted(slots, key=lambda slot: (not slot.idle, slot.used)):
             more = slot.profile.with_preloads(profile.preloads)
             warm = slot.profile != bare and slot.profile.serves(bare)
-            if warm and more not in self._failed and self._may_grow(slot.profile, more):
+            if warm and not self._has_failed(more) and self._may_grow(slot.profile, more):
                 return slot, more
         return None
+
+    def _has_failed(self, profile: Profile) -> bool:
+        return self._clock() - self._failed.get(profile, float("-inf")) < TRY_AGAIN
 
     def _may_grow(self, profile: Profile, more: Profile) -> bool:
         known = self._costs.get(profile, 0)
@@ -159,7 +165,7 @@ class Warming:
         if problem is not None:
             # What cannot be imported is the run's to tell of, in its own words.
             log.info("no slot has %s imported ahead: %s", ", ".join(profile.preloads), problem)
-            self._failed.add(profile)
+            self._failed[profile] = self._clock()
             return
         pid = slot.pid_for(profile)
         if pid is None:

@@ -19,7 +19,7 @@ import msgspec
 
 from engine.pool.environment import seed_place
 from engine.pool.isolation import Promise, Ready, UnfitChild
-from engine.pool.job import Profile
+from engine.pool.job import AHEAD_MODULES, Profile
 from engine.pool.open_line import make_page
 from engine.pool.outcome import ExitReport
 from engine.pool.settings import PoolSettings
@@ -30,6 +30,9 @@ from engine.worker.wire import CHILD, EXIT, ForkRequest, Report
 CONTROL_MESSAGE = 8 << 10
 ANCILLARY_SPACE = socket.CMSG_SPACE(4 * 4) + socket.CMSG_SPACE(struct.calcsize("3i"))
 CREDENTIALS = struct.Struct("3i")
+
+EXERCISES = "_gatewright_worker.exercises"
+"""``engine.worker.exercises`` as the launcher knows it."""
 
 KILL_GRACE = 2.0
 """Seconds for the launcher to notice that its zygote has gone, before it is killed too."""
@@ -277,7 +280,7 @@ def _config(settings: PoolSettings, profile: Profile, scratch: Path, control: in
         "prefix": str(environment.prefix),
         "packages": str(environment.packages),
         "seeds": str(seeds) if seeds is not None and seeds.is_dir() else "",
-        "preloads": profile.preloads,
+        "preloads": profile.preloads if AHEAD_MODULES.isdisjoint(profile.preloads) else (EXERCISES, *profile.preloads),
         "grants": [(grant.access.value, grant.path, grant.device, grant.inode) for grant in profile.grants],
         "own_files": plan.owns_files(profile.grants),
         "rule": None if profile.tools else rule,

@@ -152,6 +152,7 @@ PYTHON_USE = Operation(
     "admin",
     "Use another interpreter for an environment, with the same packages",
     body=UsePythonRequest,
+    patience=INSTALL_TIMEOUT,
 )
 PYTHON_ADD = Operation(
     "python.add", "POST", "/python", PythonInfo, "admin", "Add an interpreter by its path", body=AddPythonRequest
@@ -178,6 +179,7 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     ENVIRONMENTS_CREATE,
     ENVIRONMENTS_REMOVE,
     PYTHON_LIST,
+    PYTHON_USE,
     PYTHON_ADD,
     PYTHON_REMOVE,
 )

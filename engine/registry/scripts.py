@@ -23,7 +23,7 @@ from engine.models.scripts import (
     SetKeysRequest,
 )
 from engine.models.versions import DeletedScripts, RestoreRequest, ScriptHistory, ScriptVersion, VersionText
-from engine.registry.operation import Operation
+from engine.registry.operation import TRANSFER_TIMEOUT, Operation
 
 
 class ScriptParams(Model, frozen=True):
@@ -219,6 +219,7 @@ PERMISSIONS_REVIEW = Operation(
     "viewer",
     "See what scripts ask for, and what changed since the last approval",
     params=ScriptParams,
+    patience=TRANSFER_TIMEOUT,  # the package index may be asked
 )
 PERMISSIONS_APPROVE = Operation(
     "permissions.approve",
@@ -229,6 +230,7 @@ PERMISSIONS_APPROVE = Operation(
     "Approve permissions of a script, for exactly this text",
     params=ScriptParams,
     body=ApproveRequest,
+    patience=TRANSFER_TIMEOUT,  # the package index may be asked
 )
 PERMISSIONS_REFUSE = Operation(
     "permissions.refuse",

@@ -20,6 +20,7 @@ from engine.services.secrets import SecretService
 from store.backup.making import BackupSource, Stopped, make
 from store.errors import LowDisk, StoreError
 from store.project import Project
+from store.read_only import ReadOnlyProject
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,9 @@ LEFT_OUT = (
     "Logs, and what can be made again from the rest: the index of scripts.",
 )
 """Of every project. What lets a program in, or runs one, does not travel with a file."""
+
+
+NO_RECORDS = "Records of old runs: they are too large to be copied from a project that cannot be written to."
 
 
 class BackupService:
@@ -62,6 +66,7 @@ class BackupService:
         self._secrets = secrets
         self._audit = audit
         self._recorder = recorder
+        self._has_records = not isinstance(project, ReadOnlyProject) or project.has_old_records
         self.busy = False
         """Whether one is being made."""
         for left in project.private.glob(f"{WORK}*"):  # an engine was killed at it
@@ -96,6 +101,7 @@ class BackupService:
             made_by=actor.name,
             shared_settings=self._shared_settings,
             left_out=(*LEFT_OUT, *([values] if names else [])),
+            problems=() if self._has_records else (NO_RECORDS,),
         )
 
     async def _made(self, source: BackupSource) -> memoryview:

@@ -83,15 +83,17 @@ class Run:
         program: Where the outcome of each call goes.
         setup: What the child is made from.
         template: Kept for the same reason; it has nothing of the configuration.
+        exercise: Uses packages that were imported ahead.
     """
 
-    __slots__ = ("_layers", "program", "setup", "template")
+    __slots__ = ("_layers", "exercise", "program", "setup", "template")
 
     def __init__(self, layers: LayerSteps, program: Program) -> None:
         self._layers = layers
         self.program = program
         self.setup: Setup | None = None
         self.template: object = None
+        self.exercise: Callable[[], None] | None = None
 
     def begin(self) -> Call:
         """Put on the layers, wait for the request and return the script's first call."""
@@ -103,6 +105,8 @@ class Run:
                 layer(setup)
             gc.enable()
             if setup.request.warm:
+                if self.exercise is not None:
+                    self.exercise()
                 _rehearse(program, _SIMPLE)
                 _rehearse(program, _SIMPLE)
             program.channel.open(RUN_FD)

@@ -175,6 +175,10 @@ class Template:
             if not self._admin:
                 os.dup2(0, 2)  # the engine's log is not theirs to write to
             _import(names)
+            exercises = sys.modules.get(f"{__package__}.exercises")
+            if exercises is not None:
+                exercises.in_template()
+                self._run.exercise = exercises.in_child
             if self._figures.threads() != 1:
                 raise RuntimeError("a preloaded module has started threads, which a fork would lose")
             if _has_children():

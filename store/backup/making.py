@@ -17,7 +17,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -44,7 +44,7 @@ from store.backup.manifest import (
     whole_folders,
 )
 from store.database import APPLICATION_ID
-from store.errors import Damaged, StoreError, from_os_error
+from store.errors import Damaged, LowDisk, StoreError, from_os_error
 from store.git.command import demand, repository_folder
 from store.git.repository import GitRepo
 
@@ -87,6 +87,7 @@ class BackupSource:
         version: Of Gatewright.
         made_by: Who asked.
         left_out: What the engine leaves out on purpose, a sentence each.
+        problems: What the engine cannot hand over, a sentence each.
     """
 
     root: Path
@@ -96,6 +97,7 @@ class BackupSource:
     made_by: str
     shared_settings: Path | None = None
     left_out: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 def make(source: BackupSource, into: BinaryIO, work: Path, stop: threading.Event) -> BackupManifest:
@@ -134,6 +136,7 @@ class _Making:
     def whole(self) -> BackupManifest:
         source = self.source
         self.left_out += source.left_out
+        self.problems += source.problems
         self._histories()
         schema = self._database()
         self._histories()
@@ -148,6 +151,7 @@ class _Making:
         if source.shared_settings is not None:
             with disk.open_folder(source.shared_settings.parent) as folder:
                 self._own(folder, source.shared_settings.name, SHARED_SETTINGS)
+            self.left_out.append("That it is shared: the restored project has the settings, until it is shared again.")
         self._tell("Symbolic links", self.links)
         self._tell("Names, and kinds of files, that a backup cannot hold", self.others)
         manifest = BackupManifest(
@@ -246,11 +250,12 @@ class _Making:
                 self.others.append(name)  # a repository in this one
             if not last or (parts and parts[0] in whole_folders()) or f"{PROJECT}/{name}" in self.files:
                 continue
-            try:
-                with disk.walk_to(root, parts) as folder:
-                    self._take(folder, last, f"{PROJECT}/{name}", name)
-            except OSError:  # deleted, or a link has taken a folder's place: git says so, too
-                continue
+            with ExitStack() as stack:
+                try:
+                    folder = stack.enter_context(disk.walk_to(root, parts))
+                except OSError:  # deleted, or a link has taken a folder's place: git says so, too
+                    continue
+                self._take(folder, last, f"{PROJECT}/{name}", name)
 
     def _environments(self, home: int) -> None:
         """Take the list of packages of each environment."""
@@ -367,6 +372,8 @@ def copy_records(source: Path, target: Path, stop: threading.Event) -> int:
                 live.backup(copy, pages=PAGES, progress=go_on)
                 return _without_secrets(copy)
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
+            raise LowDisk("Cannot copy the records of runs: the disk is full.", "Free some space.") from None
         raise StoreError(f"The records of runs cannot be copied: {error}.", "See gatewright doctor.") from error
 
 

@@ -33,6 +33,7 @@ from store.backup.manifest import (
     MAX_MANIFEST,
     OWN,
     PROJECT,
+    SHARED_SETTINGS,
     BackupEntry,
     BackupManifest,
     NoBackup,
@@ -64,7 +65,8 @@ def look_over(file: Path) -> BackupManifest:
         NoBackup: It is none, or not whole.
         StoreError: It cannot be read, or a newer version made it.
     """
-    with _opened(file) as (archive, manifest), tempfile.TemporaryDirectory(dir=file.parent, prefix=".looking-") as work:
+    place = file.parent if os.access(file.parent, os.W_OK) else None  # else where all have room for such files
+    with _opened(file) as (archive, manifest), tempfile.TemporaryDirectory(dir=place, prefix=".looking-") as work:
         for name, entry in manifest.files.items():
             if name == DATABASE:
                 with open(Path(work, "state.db"), "xb") as target:
@@ -133,9 +135,10 @@ def _build(archive: zipfile.ZipFile, manifest: BackupManifest, root: Path, actor
     _check_schema(private / "state.db", manifest)
     _note(private / "state.db", private / "audit.head", manifest, actor)
     _finish_marker(private / "project.json", has_repository=BUNDLE in manifest.files)
+    if SHARED_SETTINGS in manifest.files:
+        _count_shared_settings(private)
     if BUNDLE in manifest.files:
-        _make_repository(root, private / BUNDLE, manifest.branch)
-        (private / BUNDLE).unlink()
+        _bring_repository(root, private / BUNDLE, manifest)
 
 
 def _put_in_place(making: Path, folder: Path) -> None:
@@ -270,6 +273,28 @@ def _finish_marker(file: Path, *, has_repository: bool) -> None:
     kept = {"layout": LAYOUT, "state": "ready" if has_repository else "creating", "seed": False, "seeded": seeded}
     with disk.open_folder(file.parent) as folder:
         disk.replace_file(folder, file.name, json.dumps(kept, indent=1).encode(), 0o600)
+
+
+def _count_shared_settings(private: Path) -> None:
+    """Let the settings count that counted: whoever could write the project's own must not gain a role by a restore."""
+    own = private / "settings.toml"
+    if own.exists():
+        os.rename(own, private / "settings-unused.toml")
+    os.rename(private / SHARED_SETTINGS.partition("/")[2], own)
+
+
+def _bring_repository(root: Path, bundle: Path, manifest: BackupManifest) -> None:
+    """Make the repository; where git cannot, leave its bundle beside the records and say so."""
+    try:
+        _make_repository(root, bundle, manifest.branch)
+    except StoreError as error:
+        shutil.rmtree(root / ".git", ignore_errors=True)
+        manifest.problems.append(
+            f"The repository was not restored: {error.sentence} "
+            f"What it holds is in {PRIVATE}/{BUNDLE}: git clone reads it."
+        )
+        return
+    bundle.unlink()
 
 
 def _make_repository(root: Path, bundle: Path, branch: str | None) -> None:

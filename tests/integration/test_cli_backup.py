@@ -58,7 +58,8 @@ def test_a_project_in_use_comes_back_elsewhere_with_all_that_it_was(plant: CliPr
         assert new.json("token", "list")["tokens"] == []
         assert new.call("audit", "--verify").returncode == 0
         assert "restore backup" in new.call("audit").stdout
-        assert "problems" not in new.json("engine", "status")["engine"]
+        then, now = (each.json("engine", "status")["engine"].get("problems") for each in (plant, new))
+        assert then == now
     finally:
         new.call("engine", "stop", "--force")
         busy.terminate()
@@ -111,6 +112,9 @@ def test_nothing_is_overwritten(plant: CliProject, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (5, "")
     assert "nothing is overwritten" in done.stderr
     assert plant.call("backup", str(tmp_path / "no" / "such")).returncode == 1
+    for inside in (plant.root, plant.root / "documents" / "x"):
+        refused = plant.call("backup", str(inside))
+        assert (refused.returncode, "lies in the project" in refused.stderr) == (2, True), refused.stderr
     assert restored(tmp_path / "mine", tmp_path / "new").stderr.startswith("gatewright: ")
     assert restored(tmp_path / "mine", Path("/tmp")).returncode == 1
     assert restored(tmp_path / "mine", tmp_path / "new", "--project", "x").returncode == 2

@@ -17,6 +17,9 @@ from tui.commands import exit_codes
 VERSION = ".".join(map(str, sys.version_info[:3]))
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CliProject]:
     with cli_project(tmp_path_factory.mktemp("python") / "plant") as found:

@@ -132,13 +132,18 @@ async def test_a_header_that_cannot_be_met_is_refused_everywhere_with_one_senten
 async def test_packages_that_are_missing_are_named_by_run_list_and_check(engine: Engine) -> None:
     text = '# /// script\n# dependencies = ["nosuchpkg-zz>=2"]\n# ///\nprint("ran anyway")\n'
     place(engine, text)
-    for request in ({}, {"code": text}, {"kind": RunKind.EXEC, "script": "", "code": text}):
-        run = await ran(engine, **request)
-        assert (run.outcome, run.note) == (Outcome.OK, "Not installed for scripts here: nosuchpkg-zz>=2.")
+    told = "Not installed for scripts here: nosuchpkg-zz>=2."
+    run = await ran(engine, kind=RunKind.EXEC, script="", code=text)  # code gets no environment of its own
+    assert (run.outcome, run.note) == (Outcome.OK, told)
     assert (await engine.runs.get(run.id, engine.owner)).note == run.note
+    for request in ({}, {"code": text}):
+        with pytest.raises(ServiceError, match="nosuchpkg-zz>=2") as caught:
+            await ran(engine, **request)
+        assert caught.value.code == "needs_approval"
     (listed,) = [info for info in (await engine.scripts.list()).scripts if info.path == PATH]
+    assert listed.needs_approval
     (problem,) = await checked(engine, text)
-    assert listed.note == problem.message == run.note
+    assert problem.message.startswith(f"{told} An administrator can approve")
     assert (problem.line, problem.severity) == (2, "warning")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pty
@@ -68,6 +69,12 @@ def test_a_wheel_has_every_file_of_the_packages_and_no_other(wheel: Path) -> Non
     assert {".py", ".pyi", ".md", ".sql", ".tcss", ".scm", ".typed"} <= kinds, "nothing is compared with nothing"
 
 
+@pytest.fixture(scope="module")
+def bundle(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What this version makes of itself."""
+    return bundled(tmp_path_factory.mktemp("bundle") / "new", wheel)
+
+
 class Home:
     """An empty home folder, and Gatewright in it."""
 
@@ -82,14 +89,42 @@ class Home:
 
     def install(self, bundle: Path) -> None:
         """Run the installer of ``bundle`` without a network, where we may take it away."""
-        unpacked = bundle.parent / "unpacked"
+        self._offline("sh", f"{self._unpacked(bundle)}/install.sh")
+
+    def install_instead(self, bundle: Path, wheel: Path) -> None:
+        """Install ``bundle`` with another wheel of Gatewright in it."""
+        folder = self._unpacked(bundle)
+        [own] = (folder / "wheels").glob("gatewright-*.whl")
+        own.unlink()
+        shutil.copy(wheel, folder / "wheels")
+        pins = (folder / "requirements.txt").read_text().splitlines()
+        pins = [pin for pin in pins if not pin.startswith("gatewright==")]
+        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        pins.append(f"gatewright=={wheel.name.split('-')[1]} --hash=sha256:{digest}")
+        (folder / "requirements.txt").write_text("\n".join(pins) + "\n")
+        self._offline("sh", f"{folder}/install.sh")
+        shutil.rmtree(folder.parent)
+
+    def install_with_uv(self, bundle: Path) -> None:
+        """Do what INSTALL.txt says of uv."""
+        folder = self._unpacked(bundle)
+        [line] = [line for line in (folder / "INSTALL.txt").read_text().splitlines() if line.startswith("    uv tool")]
+        line = line.replace("find-links wheels", f"find-links {folder}/wheels")
+        line = re.sub(r"--python \S+", f"--python {base_python()}", line)
+        program = Path(sys.prefix, "bin", "uv")
+        self._offline(str(program), *line.split()[1:])
+
+    def _unpacked(self, bundle: Path) -> Path:
+        place = self.folder / "unpacked" / bundle.parent.name
         with tarfile.open(bundle) as archive:
-            archive.extractall(unpacked, filter="data")
-        [folder] = unpacked.iterdir()
+            archive.extractall(place, filter="data")
+        [folder] = place.iterdir()
+        return folder
+
+    def _offline(self, *command: str) -> None:
+        """Run a command without a network, where we may take it away."""
         offline = ["unshare", "--net"] if os.geteuid() == 0 else []
-        done = subprocess.run(
-            [*offline, "sh", folder / "install.sh"], env=self.environment, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([*offline, *command], env=self.environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
     def call(self, *arguments: str) -> str:
@@ -110,15 +145,16 @@ class Home:
             [self.program, str(project)], env=self.environment, stdin=terminal, stdout=terminal, stderr=terminal
         )
         os.close(terminal)
-        seen, asked, deadline = b"", False, time.monotonic() + PATIENCE
-        while select.select([controller], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        seen, asked, deadline = b"", 0.0, time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
             try:
-                seen += os.read(controller, 65536)
+                if select.select([controller], [], [], 1.0)[0]:
+                    seen += os.read(controller, 65536)
+                if b"tour" in seen and time.monotonic() > asked + 5:
+                    os.write(controller, b"\x11")  # Ctrl+Q
+                    asked = time.monotonic()
             except OSError:  # EIO: it has left
                 break
-            if not asked and b"tour" in seen:
-                os.write(controller, b"\x11")  # Ctrl+Q
-                asked = True
         if time.monotonic() > deadline:
             process.kill()
         assert process.wait(PATIENCE) == 0, seen[-2000:]
@@ -158,16 +194,21 @@ def home(tmp_path: Path) -> Iterator[Home]:
             home.call("engine", "stop", "--force", "--project", str(project))
 
 
+def test_uv_installs_the_bundle_as_a_tool(home: Home, bundle: Path) -> None:
+    home.install_with_uv(bundle)
+    assert home.call("--version").startswith("gatewright ")
+    found = home.json("doctor")["findings"]
+    assert not [finding for finding in found if "itself failed" in finding["found"]]
+
+
 def test_installed_used_upgraded_backed_up_and_restored_with_nothing_lost(
-    home: Home, wheel: Path, tmp_path: Path
+    home: Home, bundle: Path, tmp_path: Path
 ) -> None:
     older = tmp_path / "older"
     older.mkdir()
-    old_bundle = bundled(tmp_path / "old", built(older, OLDER))
-    new_bundle = bundled(tmp_path / "new", wheel)
     [newer] = VERSION_LINE.findall((PROJECT / "engine" / "models" / "base.py").read_text())
 
-    home.install(old_bundle)
+    home.install_instead(bundle, built(older, OLDER))
     demo = home.folder / "gatewright-demo"
     assert "tour" in home.console(demo)
     assert home.json("engine", "status", "--project", str(demo))["engine"]["version"] == OLDER
@@ -182,11 +223,12 @@ def test_installed_used_upgraded_backed_up_and_restored_with_nothing_lost(
         assert busy.stdout is not None
         assert busy.stdout.readline() == b"begun\n"
 
-        home.install(new_bundle)
+        home.install(bundle)
         assert home.call("--version") == f"gatewright {newer}\n"
         assert home.call("run", "mine", "--project", str(demo)) == "mine\n", "beside the run that goes on"
         engine = home.json("engine", "status", "--project", str(demo))["engine"]
         assert engine["version"] == OLDER, "it is not taken away under a run"
+        assert [problem for problem in engine["problems"] if f"Gatewright {newer} was installed" in problem]
     finally:
         busy.kill()
         busy.communicate()
@@ -206,7 +248,8 @@ def test_installed_used_upgraded_backed_up_and_restored_with_nothing_lost(
         assert sorted(names) == ["<exec>", "mine.py", "mine.py"]
         assert len(home.json("history", "mine", "--project", str(project))["versions"]) == 1
         assert home.call("run", "mine", "--project", str(project)) == "mine\n"
-        assert "problems" not in home.json("engine", "status", "--project", str(project))["engine"]
+    told = [home.json("engine", "status", "--project", str(at))["engine"] for at in (demo, home.folder / "elsewhere")]
+    assert told[0].get("problems") == told[1].get("problems")
     assert kept(demo) == kept(home.folder / "elsewhere")
 
 

@@ -14,6 +14,7 @@ from package_index import PackageIndex, Release, package_index
 
 from engine import Engine
 from engine.config import PackagesSection, PolicySection, Settings
+from engine.models.checks import CheckRequest
 from engine.models.macros import BatchRequest, PreviewRequest
 from engine.models.permissions import ApprovalState, ApproveRequest, PermissionReview
 from engine.models.runs import Mode, Outcome, RunInfo, RunKind, RunRequest, RunState
@@ -87,6 +88,18 @@ async def refusal(engine: Engine, path: str) -> ServiceError:
     return refused.value
 
 
+async def told(engine: Engine, path: str) -> list[str]:
+    text = (await engine.scripts.load(path)).text
+    return [
+        one.message for one in (await engine.checks.check(CheckRequest(text=text, path=path), engine.owner)).problems
+    ]
+
+
+def claims(engine: Engine) -> list[str]:
+    folder = engine.project.environments / CLAIMS
+    return sorted(os.readlink(claim) for claim in folder.iterdir())
+
+
 def builds(engine: Engine) -> list[str]:
     return sorted(os.listdir(engine.project.environments / "builds"))
 
@@ -112,6 +125,8 @@ async def test_two_packages_are_shown_approved_built_once_and_shared(engine: Eng
         ("gwlines", "1.1", "new", index.host), ("gwshapes", "1.0", "new", index.host),
     ]  # fmt: skip
     assert all(one.size > 0 and len(one.sha256) == 64 for one in shown.packages)
+    [warning] = await told(engine, "own/first.py")
+    assert warning.startswith("Not installed for scripts here: gwshapes, gwlines. An administrator can approve them")
     approved = await engine.permissions.approve("own/first.py", seen(review), engine.owner)
     assert approved.state is ApprovalState.APPROVED
     assert approved.environment is not None
@@ -127,6 +142,11 @@ async def test_two_packages_are_shown_approved_built_once_and_shared(engine: Eng
     assert (await engine.permissions.review("own/second.py", engine.owner)).environment.built  # type: ignore[union-attr]
     listed = {one.path: one.needs_approval for one in (await engine.scripts.list()).scripts}
     assert (listed["own/first.py"], listed["own/second.py"]) == (False, False)
+    assert await told(engine, "own/second.py") == []
+    await save(engine, "own/second.py", script("gwlines", "GWshapes", body=f"import gwalone, paramiko\n{body}"))
+    assert [one.split(" may ")[0].split(" is ")[0] for one in await told(engine, "own/second.py")] == [
+        "The module gwalone", "The module paramiko",
+    ]  # fmt: skip
 
 
 async def test_only_what_was_approved_opens_and_what_is_blocked_stays_so(engine: Engine) -> None:
@@ -246,6 +266,28 @@ async def test_a_build_that_fails_is_the_clear_end_of_the_run(engine: Engine) ->
     assert builds(engine) == before
 
 
+@pytest.mark.slow
+async def test_another_python_of_the_host_runs_what_asks_for_it(engine: Engine) -> None:
+    usual = ".".join(engine.pool.environment.version.split(".")[:2])
+    there = {".".join(each.split(".")[:2]) for each in await asyncio.to_thread(engine.interpreters.known_versions)}
+    if not (others := sorted(there - {usual})):
+        pytest.skip("this host has one Python that scripts can run on")
+    body = "import sys\nresult = list(sys.version_info[:2])\n"
+    text = f'# /// script\n# requires-python = "=={others[0]}.*"\n# ///\n{body}'
+    await save(engine, "own/other.py", text)
+    listed = {one.path: one for one in (await engine.scripts.list()).scripts}["own/other.py"]
+    assert (listed.problem, listed.needs_approval) == (None, False)
+    done = await run(engine, "own/other.py")
+    assert (done.outcome, done.value) == (Outcome.OK, [int(part) for part in others[0].split(".")]), done.error
+    assert done.isolation == (await run(engine, "own/ready.py")).isolation, "behind the same layers"
+    packages = script("gwlines", body="import gwlines\n" + body, more=f'requires-python = "=={others[0]}.*"')
+    await save(engine, "own/other.py", packages)
+    review = await approve(engine, "own/other.py")
+    assert review.environment is not None
+    assert review.environment.python.startswith(f"{others[0]}.")
+    assert (await run(engine, "own/other.py")).value == done.value
+
+
 async def test_macros_have_their_packages_in_a_batch(engine: Engine) -> None:
     macro = script(
         "gwmacro",
@@ -270,33 +312,33 @@ async def test_macros_have_their_packages_in_a_batch(engine: Engine) -> None:
 async def test_what_no_run_needed_is_evicted_and_built_again(engine: Engine) -> None:
     await save(engine, "own/rare.py", script("gwlines!=1.1", body="import gwlines\nresult = gwlines.VERSION\n"))
     await approve(engine, "own/rare.py")
-    claims = engine.project.environments / CLAIMS
     assert (await run(engine, "own/rare.py")).value == "1.0"
-    there = sorted(os.listdir(claims))
+    there = claims(engine)
     await engine.script_environments.evict()
-    assert sorted(os.listdir(claims)) == there, "it was used a moment ago"
-    for claim in claims.iterdir():
+    assert claims(engine) == there, "they were used a moment ago"
+    for claim in (engine.project.environments / CLAIMS).iterdir():
         os.utime(claim, (0, 0), follow_symlinks=False)
     kept = {each.prefix.name for each in engine.pool.environments_in_use()}
     await engine.script_environments.evict()
-    left = {os.path.basename(os.readlink(claim)) for claim in claims.iterdir()}
+    left = {os.path.basename(claim) for claim in claims(engine)}
     assert left, "a process runs with it"
     assert left <= kept
     assert len(builds(engine)) == len(left)
     assert (await run(engine, "own/ready.py")).value == "1.1", "it is built again"
-    # collect
+    await engine.packages.collect()
     assert (await run(engine, "own/ready.py")).value == "1.1", "a claim keeps it"
 
 
+@pytest.mark.slow
 async def test_decisions_and_builds_outlive_the_engine(index: PackageIndex, tmp_path: Path) -> None:
     settings = Settings(packages=PackagesSection(index=index.url))
     async with Engine.open(tmp_path / "plant", pool_size=1, settings=settings) as engine:
         await save(engine, "own/lasts.py", script("gwlines", body="import gwlines\nresult = gwlines.VERSION\n"))
         await approve(engine, "own/lasts.py")
         assert (await run(engine, "own/lasts.py")).value == "1.1"
-        before = builds(engine)
+        before = claims(engine)
     nothing = Settings(packages=PackagesSection(index="none"))
     async with Engine.open(tmp_path / "plant", pool_size=1, settings=nothing) as engine:
         assert (await run(engine, "own/lasts.py")).value == "1.1"
-        assert builds(engine) == before
+        assert claims(engine) == before
         assert not engine.tasks.list(), "nothing was built"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daemon_support import ProjectUnderTest, wait_for
+from daemon_support import ProjectUnderTest, wait_for, write_settings
 from wire_client import WireClient
 
 ROLES = ("viewer", "operator", "author", "admin")
@@ -51,6 +51,7 @@ class Wired:
 def wired(root: Path) -> Iterator[Wired]:
     """An engine of a new project in ``root``."""
     root.mkdir()
+    write_settings(root, '[packages]\nindex = "none"\n')  # no test of routes reaches the network
     project = ProjectUnderTest(root)
     process = project.serve("--listen", "127.0.0.1:0")
     try:

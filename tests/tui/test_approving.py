@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zipfile
 
 import pytest
 from console_support import console, engine_project, write_script
@@ -308,3 +309,46 @@ async def test_what_can_never_be_granted_is_not_offered_for_approval(project, tm
         await c.press("w")
         await c.shows('It cannot be approved: "/etc/shadow"')
         await c.press("escape")
+
+
+def wheel(folder, name, requires=""):
+    """Write a package of one module (PEP 427)."""
+    info = f"{name}-2.1.dist-info"
+    files = {
+        f"{name}.py": "VERSION = '2.1'\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 2.1\n{requires}",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    files[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in (*files, f"{info}/RECORD"))
+    with zipfile.ZipFile(folder / f"{name}-2.1-py3-none-any.whl", "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+
+
+@pytest.fixture(scope="module")
+def offline_project(tmp_path_factory):
+    house = tmp_path_factory.mktemp("house")
+    wheel(house, "gwtable", "Requires-Dist: gwcell\n")
+    wheel(house, "gwcell")
+    settings = f'[packages]\nindex = "none"\nwheelhouse = "{house}"\n'
+    with engine_project(tmp_path_factory.mktemp("offline") / "plant", settings=settings) as made:
+        yield made
+
+
+async def test_packages_that_a_script_names_are_shown_and_approved_with_a_key(offline_project, tmp_path):
+    text = '# /// script\n# dependencies = ["gwtable"]\n# ///\nimport gwtable\nprint("table", gwtable.VERSION)\n'
+    write_script(offline_project, "table.py", text)
+    async with console(offline_project, tmp_path) as c:
+        await c.shows("table", "pool [...]")
+        await c.until(lambda: marked(c, "table", "^"), "the list marks it")
+        await c.open("table.py")
+        await c.press("f5")
+        await c.shows("asks for packages that are not installed here", "look at what it asks for")
+        await c.press("p")
+        await c.shows("asks for packages: never approved", "gwtable 2.1", "gwcell 2.1", "+ new", "it names gwtable")
+        assert "for 15 min" not in c.text
+        await c.press("a")
+        await c.shows("approved the packages of table.py")
+        await c.until(lambda: not marked(c, "table", "^"), "the mark is gone")
+        await c.press("f5")
+        await c.shows("table 2.1", "ok")

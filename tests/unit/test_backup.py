@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -224,15 +225,24 @@ def test_it_can_be_stopped(project: Project, tmp_path: Path) -> None:
 
 def test_a_disk_that_is_full_in_the_middle_is_said(project: Project, tmp_path: Path) -> None:
     class Full(io.BytesIO):
+        room = 0
+
         def write(self, data: object) -> int:
-            if self.tell() > 20_000:
+            if self.tell() > self.room:
                 raise OSError(errno.ENOSPC, "full")
             return super().write(data)  # type: ignore[arg-type]
 
-    (tmp_path / "work").mkdir()
     source = BackupSource(project.root, project.private, project.state_db, "1.2", "anna")
-    with pytest.raises(LowDisk, match="the disk is full"):
-        make(source, Full(), tmp_path / "work", threading.Event())
+    whole = io.BytesIO()
+    (tmp_path / "work").mkdir()
+    make(source, whole, tmp_path / "work", threading.Event())
+    for room in range(0, len(whole.getvalue()) - 200, len(whole.getvalue()) // 7):  # at whatever is being written then
+        full = Full()
+        full.room = room
+        shutil.rmtree(tmp_path / "work")
+        (tmp_path / "work").mkdir()
+        with pytest.raises(LowDisk, match="the disk is full"):
+            make(source, full, tmp_path / "work", threading.Event())
 
 
 def test_a_file_that_never_stands_still_is_named(
@@ -249,6 +259,35 @@ def test_a_repository_that_git_refuses_is_a_problem_and_the_rest_is_there(projec
     assert [problem.partition(":")[0] for problem in manifest.problems] == ["The repository could not be taken"]
     assert "git.bundle" not in manifest.files
     assert "project/scripts/run.py" in manifest.files
+
+
+def test_a_project_that_was_shared_has_the_settings_that_counted(project: Project, tmp_path: Path) -> None:
+    write(tmp_path / "etc" / "plant.toml", "# root's\n")
+    (tmp_path / "work").mkdir()
+    source = BackupSource(
+        project.root, project.private, project.state_db, "1.2", "anna", tmp_path / "etc" / "plant.toml"
+    )
+    with open(tmp_path / "file", "xb") as into:
+        make(source, into, tmp_path / "work", threading.Event())
+    restore(tmp_path / "file", tmp_path / "new", "berta")
+    private = tmp_path / "new" / ".gatewright"
+    assert (private / "settings.toml").read_text() == "# root's\n"
+    assert (private / "settings-unused.toml").read_bytes() == project.settings_file.read_bytes()
+    assert not (private / "shared-settings.toml").exists()
+
+
+def test_without_git_the_rest_is_restored_and_the_bundle_kept(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, _ = made(project, tmp_path / "work")
+    with monkeypatch.context() as patch:
+        patch.setattr(restoring.GitCommand, "run", Mock(side_effect=StoreError("There is no git.")))
+        [problem] = restore(file, tmp_path / "new", "berta").problems
+    assert problem.startswith("The repository was not restored: There is no git.")
+    assert (tmp_path / "new" / "scripts" / "run.py").exists()
+    assert not (tmp_path / "new" / ".git").exists()
+    git(tmp_path, "clone", "-q", str(tmp_path / "new" / ".gatewright" / "git.bundle"), "cloned")
+    assert (tmp_path / "cloned" / "scripts" / "run.py").exists()
 
 
 def test_nothing_is_overwritten_and_nothing_is_left_of_a_failure(

@@ -18,8 +18,11 @@ from engine.models.secrets import SecretList
 from engine.services import backup as service
 from engine.services.access import Actor, Role, ServiceError
 from engine.services.backup import BackupService
+from store import read_only
 from store.backup.making import Stopped
+from store.backup.restoring import look_over
 from store.project import Project
+from store.read_only import ReadOnlyProject
 from store.state.database import StateDB
 
 ADA = Actor(name="ada", uid=1, role=Role.ADMIN)
@@ -85,6 +88,20 @@ async def test_a_second_one_meanwhile_is_refused_and_the_engine_does_not_make_wa
     assert not stopped.is_set()
     host.stop(StopRequest(), ADA)
     assert stopped.is_set(), "people may stop an engine with a task"
+
+
+async def test_records_that_a_read_only_project_does_not_show_are_named(
+    made: tuple[BackupService, Told, Project], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, told, writable = made
+    monkeypatch.setattr(read_only, "MOST_COPIED", 10)
+    spare = tmp_path / "spare"
+    spare.mkdir()
+    project = ReadOnlyProject.at(writable.root, spare)
+    await (await StateDB.open(project.state_db)).close()
+    backups = BackupService(project, project.home, None, *([cast(Any, told)] * 3))
+    (tmp_path / "x").write_bytes(await backups.backup("x", ADA, "cli"))
+    assert look_over(tmp_path / "x").problems == [service.NO_RECORDS]
 
 
 async def test_a_caller_that_leaves_ends_it(

@@ -16,6 +16,7 @@ from engine.models.permissions import (
     AskedPermission,
     Grant,
     PermissionReview,
+    ReviewedEnvironment,
 )
 from engine.models.shared import SharedFile
 from engine.registry.scripts import PERMISSIONS_APPROVE, PERMISSIONS_REFUSE, PERMISSIONS_REVIEW, ScriptParams
@@ -45,11 +46,12 @@ class Verdict(Enum):
 @common_options
 @click.pass_obj
 def approve_script(invocation: Invocation, script: str, yes: bool, refuse: bool, sha256: str | None) -> int:
-    """Decide about the permissions that a script asks for.
+    """Decide about the permissions and the packages that a script asks for.
 
     Shows what it asks for and what changed since the last approval, then asks. An approval counts for exactly this
-    text and the shared code that it imports: any change to either ends it. Without a terminal it takes --yes, or only
-    shows.
+    text and the shared code that it imports: any change to either ends it. Packages that its header names are shown
+    with where they come from, and approved for every script that asks for the same. Without a terminal it takes --yes,
+    or only shows.
 
     \b
     Examples:
@@ -77,7 +79,8 @@ async def _send(client: EngineClient, review: PermissionReview, decision: Verdic
         return await client.call(PERMISSIONS_REFUSE, ScriptParams(path=review.script))
     grants = [Grant(access=one.access, path=one.canonical) for one in review.asked if one.canonical is not None]
     shared = [SharedFile(path=file.path, sha256=file.sha256) for file in review.shared]
-    seen = ApproveRequest(sha256=review.sha256, grants=grants, shared=shared)
+    lock = "" if review.environment is None else review.environment.lock
+    seen = ApproveRequest(sha256=review.sha256, grants=grants, shared=shared, environment=lock)
     return await client.call(PERMISSIONS_APPROVE, ScriptParams(path=review.script), seen)
 
 
@@ -91,15 +94,17 @@ def _is_settled(invocation: Invocation, review: PermissionReview) -> bool:
         invocation.show(review, _print_settled)
         return True
     problem = next((one.problem for one in review.asked if one.problem), None)
-    if problem is None:
+    lacking = None if review.environment is None else review.environment.problem
+    if problem is None and lacking is None:
         return False
     if not invocation.json:
         _print_review(invocation, review)
+    change = "permissions in its header, or what is there" if problem else "the dependencies in its header"
     raise CommandError(
-        f"{review.script} cannot be approved: {sanitise_line(problem)}",
-        hint="Change permissions in its header, or what is there; --refuse refuses it.",
+        f"{review.script} cannot be approved: {sanitise_line(problem or lacking or '')}",
+        hint=f"Change {change}; --refuse refuses it.",
         exit_code=exit_codes.USAGE,
-        code="bad_permission",
+        code="bad_permission" if problem else "bad_packages",
     )
 
 
@@ -108,7 +113,8 @@ def _print_settled(invocation: Invocation, review: PermissionReview) -> None:
         invocation.streams.notify(f"{review.script} asks for no permissions")
     else:
         _print_review(invocation, review)
-        invocation.streams.notify(f"{review.script} is approved already, by {review.approved_by}")
+        by = review.approved_by or (review.environment and review.environment.approved_by)
+        invocation.streams.notify(f"{review.script} is approved already, by {by}")
 
 
 def _decide(invocation: Invocation, review: PermissionReview, *, yes: bool, refuse: bool) -> Verdict:
@@ -135,18 +141,27 @@ def _decide(invocation: Invocation, review: PermissionReview, *, yes: bool, refu
 def _ask(review: PermissionReview, wanted: Verdict) -> None:
     """Raises ``click.Abort`` unless the answer is yes."""
     script = sanitise_line(review.script)
-    if wanted is Verdict.REFUSE:
-        question = f"Refuse what {script} asks for?"
-    elif len(review.asked) == 1:
-        question = f"Let {script} have this permission?"
-    else:
-        question = f"Let {script} have these {len(review.asked)} permissions?"
+    refuses = wanted is Verdict.REFUSE
+    question = f"Refuse what {script} asks for?" if refuses else f"Let {script} have {_what(review)}?"
     click.confirm(question, abort=True, err=True)
+
+
+def _what(review: PermissionReview) -> str:
+    count = len(review.asked)
+    parts = [] if not count else ["this permission" if count == 1 else f"these {count} permissions"]
+    if review.environment is not None and review.environment.state is not ApprovalState.APPROVED:
+        count = len([one for one in review.environment.packages if one.change != "removed"])
+        parts.append("this package" if count == 1 else f"these {count} packages")
+    return " and ".join(parts)
 
 
 def _print_approved(invocation: Invocation, review: PermissionReview) -> None:
     what = "this text and what it imports of lib" if review.shared else "this text"
-    invocation.streams.notify(f"approved {review.script}, for exactly {what}")
+    packages = review.environment is not None
+    if review.asked:
+        invocation.streams.notify(f"approved {review.script}, for exactly {what}{' and these packages' * packages}")
+    else:
+        invocation.streams.notify(f"approved the packages of {review.script}: its next run has them installed")
 
 
 def _print_refused(invocation: Invocation, review: PermissionReview) -> None:
@@ -178,7 +193,7 @@ def _print_review(invocation: Invocation, review: PermissionReview) -> None:
                 ("script", review.script),
                 ("sha256", review.sha256),
                 ("with lib", review.whole_sha256 if review.shared else ""),
-                ("state", _state(review)),
+                ("state", _state(review.state)),
                 ("approved", _approved(review)),
             ],
             width=width,
@@ -189,6 +204,11 @@ def _print_review(invocation: Invocation, review: PermissionReview) -> None:
         files = [[file.path, file.sha256[:12], file.change] for file in review.shared]
         files += [[path, "", "not imported any more"] for path in review.removed_shared]
         out.line(render(["imports", "sha256", "change"], files))
+    if review.environment is not None:
+        out.line()
+        _print_environment(invocation, review.environment, width)
+    if not review.asked and not review.removed:
+        return
     out.line()
     rows = [[one.access, one.canonical or one.path, _kind(one), one.change] for one in review.asked]
     rows += [[grant.access, grant.path, "", "not asked any more"] for grant in review.removed]
@@ -199,14 +219,50 @@ def _print_review(invocation: Invocation, review: PermissionReview) -> None:
                 out.line(sanitise_line(f"  {one.path}: {remark}"))
 
 
-def _state(review: PermissionReview) -> str:
+def _print_environment(invocation: Invocation, environment: ReviewedEnvironment, width: int | None) -> None:
+    """What its packages are, exactly, and where they come from."""
+    from tui.text.formats import size
+    from tui.text.table import fields, render
+
+    out = invocation.streams.out
+    by = environment.approved_by
+    approved = "" if by is None or environment.approved_at is None else f"by {by}, {clock(environment.approved_at)}"
+    python = environment.python + (f" (asked for {environment.requires_python})" if environment.requires_python else "")
+    out.line(
+        fields(
+            [
+                ("names", ", ".join(environment.requirements)),
+                ("packages", _state(environment.state)),
+                ("approved", approved),
+                ("python", python),
+                ("lock", environment.lock),
+                ("also of", ", ".join(environment.others)),
+            ],
+            width=width,
+        )
+    )
+    if environment.packages:
+        out.line()
+        rows = [
+            [one.name, one.version or one.before, one.change, size(one.size) if one.size else "", one.origin]
+            for one in environment.packages
+        ]
+        out.line(render(["package", "version", "change", "size", "from"], rows))
+        total = sum(one.size for one in environment.packages)
+        if total:
+            out.line(f"together {size(total)} to fetch")
+    elif environment.problem is None:
+        out.line("An administrator is shown which packages that comes to.")
+
+
+def _state(state: ApprovalState) -> str:
     return {
         ApprovalState.NONE: "asks for nothing",
         ApprovalState.APPROVED: "approved",
         ApprovalState.NEEDED: "never approved",
         ApprovalState.CHANGED: "changed since it was approved",
         ApprovalState.REFUSED: "refused",
-    }[review.state]
+    }[state]
 
 
 def _approved(review: PermissionReview) -> str:

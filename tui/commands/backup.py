@@ -69,7 +69,8 @@ def backup(invocation: Invocation, out: str, check: bool) -> int:
 def restore(invocation: Invocation, file: str, folder: str) -> int:
     """Make a project in the new folder DIR of the backup FILE.
 
-    It belongs to the account that calls this. Nothing is overwritten, and DIR appears whole or not at all.
+    It belongs to the account that calls this. Nothing is overwritten, and DIR appears whole or not at all. Exit code
+    1 if something could not be backed up then, or not be restored now.
 
     \b
     Examples:
@@ -77,8 +78,9 @@ def restore(invocation: Invocation, file: str, folder: str) -> int:
     """
     if invocation.project is not None:
         raise click.UsageError("A backup is restored into DIR, which is no project yet; --project has no place here.")
-    invocation.show(_asked(file, folder), _print_restored)
-    return exit_codes.OK
+    info = _asked(file, folder)
+    invocation.show(info, _print_restored)
+    return exit_codes.FAILED if info.problems else exit_codes.OK
 
 
 async def _saved(client: EngineClient, out: Path, invocation: Invocation) -> BackupInfo:
@@ -89,6 +91,7 @@ async def _saved(client: EngineClient, out: Path, invocation: Invocation) -> Bac
 
     project = os.path.basename((await client.call(ENGINE_INFO)).project)
     place = place_for(out, f"{project}-{time.strftime('%Y%m%d-%H%M%S')}{SUFFIX}")
+    _refuse_inside(place, invocation)
     with part_of(place) as (part, file):
         telling = asyncio.get_running_loop().call_later(
             TELL_AFTER, invocation.streams.notify, "the engine copies and compresses the project"
@@ -99,6 +102,17 @@ async def _saved(client: EngineClient, out: Path, invocation: Invocation) -> Bac
         info = _asked(str(part))
         give_name(part, place)
     return msgspec.structs.replace(info, place=str(place))
+
+
+def _refuse_inside(place: Path, invocation: Invocation) -> None:
+    """Refuse a place in the project itself: each backup would hold all before it, and go with the project."""
+    if invocation.elsewhere is None and os.path.realpath(invocation.folder()) in map(str, place.resolve().parents):
+        raise CommandError(
+            f"{place} lies in the project that is backed up",
+            hint="Name a place outside of it, best on another disk.",
+            exit_code=exit_codes.USAGE,
+            code="usage",
+        )
 
 
 def _asked(*arguments: str) -> BackupInfo:

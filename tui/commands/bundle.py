@@ -60,8 +60,10 @@ Install it, or upgrade to it, in one line:
 
 The same by other tools:
 
-    pipx install --pip-args "--no-index --find-links wheels" gatewright
     uv tool install --offline --no-index --find-links wheels --python {python} gatewright
+    PIP_NO_INDEX=1 PIP_FIND_LINKS="$PWD/wheels" pipx install gatewright
+
+The last one needs a pipx that has installed something before: at its first use it fetches a pip of its own.
 
 requirements.txt has the SHA-256 of each package. Afterwards: gatewright doctor
 """

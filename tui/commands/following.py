@@ -181,6 +181,7 @@ class _Follower:
         self._keep = keep
         self._next_chunk = 0
         self._told_waiting = False
+        self._told_building = False
         self._told_unrecorded = False
         self._shows_progress = False
         self.chunks: list[OutputChunk] = []
@@ -233,7 +234,10 @@ class _Follower:
         if not self._run_id.done():
             self._run_id.set_result(info.id)
         self._signals.run_id = info.id
-        if info.queue_reason and self._streams.err.is_terminal and not self._told_waiting:
+        if info.queue_reason and info.queue_position is None and not self._told_building:
+            self._told_building = True  # it can take minutes, so that a log should say it, too
+            self._streams.notify(f"run {info.id} waits: {info.queue_reason}")
+        elif info.queue_reason and info.queue_position and self._streams.err.is_terminal and not self._told_waiting:
             self._told_waiting = True
             self._streams.notify(f"run {info.id} waits at position {info.queue_position}: {info.queue_reason}")
         if info.unrecorded and not self._told_unrecorded:

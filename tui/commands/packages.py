@@ -30,7 +30,7 @@ from engine.registry.packages import (
     PackageSearchParams,
 )
 from tui.commands.arguments import ENVIRONMENT, INSTALLED
-from tui.commands.invocation import CommandGroup, Invocation, common_options
+from tui.commands.invocation import CommandGroup, Decorated, Invocation, common_options
 from tui.text.formats import clock, size
 
 if TYPE_CHECKING:
@@ -56,7 +56,6 @@ SHOWN_VERSIONS = 12
 CHANGES = ("new", "upgrade", "downgrade", "removed")
 
 Answer = TypeVar("Answer")
-Decorated = TypeVar("Decorated", bound="Callable[..., object]")
 
 
 def environment_option(command: Decorated) -> Decorated:
@@ -389,7 +388,7 @@ def _print_changes(invocation: Invocation, done: PackagePlan) -> None:
     if changes:
         streams.notify(f"{done.environment} is changed; runs that begin from now on have it")
     else:
-        streams.notify(f"nothing has changed: {done.environment} has all of that")
+        streams.notify(f"no package has changed: {done.environment} has all of that")
 
 
 def _changing(found: PackagePlan) -> list[PlannedPackage]:

@@ -348,8 +348,10 @@ def _lasted(info: RunInfo) -> str:
 
 
 def _queue(info: RunInfo) -> str:
-    if info.state is not RunState.QUEUED or info.queue_position is None:
+    if info.state is not RunState.QUEUED or info.queue_reason is None:
         return ""
+    if info.queue_position is None:
+        return info.queue_reason
     return f"position {info.queue_position}: {info.queue_reason or ''}"
 
 

@@ -75,18 +75,24 @@ async def _cancel(client: EngineClient, kind: str) -> None:
 
 
 async def _show_progress(client: EngineClient, streams: Streams, kind: str) -> None:
-    """One line that is written over and over."""
+    """One line that is written over and over, below what the task prints."""
     from engine.client.answers import EngineError, EngineUnreachable
 
-    shown = False
+    shown, numbers = "", set[object]()
     try:
         with contextlib.suppress(EngineError, EngineUnreachable):
             async for event in client.events():
-                data = event.data
-                if event.type == "task" and isinstance(data, dict) and data.get("kind") == kind and data.get("doing"):
+                data = event.data if isinstance(event.data, dict) else {}
+                if event.type == "task" and data.get("kind") == kind:
+                    numbers.add(data.get("id"))
                     done = data.get("done", 0)
-                    streams.err.overwrite(f"{data['doing']} {done:,}" if done else data["doing"])
-                    shown = True
+                    shown = f"{data['doing']} {done:,}" if data.get("doing") and done else data.get("doing") or shown
+                    if shown:
+                        streams.err.overwrite(shown)
+                elif event.type == "task_output" and data.get("id") in numbers:
+                    streams.err.overwrite(str(data.get("text", "")))
+                    streams.err.line()
+                    streams.err.overwrite(shown)
     finally:
         if shown:
             streams.err.overwrite("")

@@ -14,11 +14,18 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
-from engine.models.permissions import ON_PATHS, Access, ApprovalState, AskedPermission, PermissionReview
+from engine.models.permissions import (
+    ON_PATHS,
+    Access,
+    ApprovalState,
+    AskedPermission,
+    PermissionReview,
+    ReviewedEnvironment,
+)
 from tui.actions import Action, Scope, action, bindings, footer_hints
 from tui.messages import OwnEditsChanged
 from tui.screens.dialogs import Dialog
-from tui.text.formats import clock, time_left
+from tui.text.formats import clock, size, time_left
 from tui.text.sanitise import sanitise_line
 from tui.widgets.diff_rows import unified_rows
 from tui.widgets.row_list import RowList
@@ -68,7 +75,8 @@ class ApproveScreen(Dialog[Decision]):
     def compose(self) -> ComposeResult:
         review = self._review
         with Vertical(classes="dialog--box", id="approval"):
-            title = f"{sanitise_line(review.script)} asks for permissions: {_STATES[review.state]}"
+            what = "permissions" if review.asked or review.environment is None else "packages"
+            title = f"{sanitise_line(review.script)} asks for {what}: {_STATES[review.state]}"
             yield Static(title, classes="dialog--title", markup=False)
             yield self._asked
             yield self._difference
@@ -112,6 +120,8 @@ class ApproveScreen(Dialog[Decision]):
     def action_approve_edits(self) -> None:
         if self._edits_left > 0:
             self.dismiss(Decision.END_EDITS)
+        elif not self._review.asked:
+            self._tell("It asks for no permissions: its packages are approved for whatever text names them.")
         else:
             self._approve(Decision.EDITS)
 
@@ -124,13 +134,17 @@ class ApproveScreen(Dialog[Decision]):
     @property
     def _obstacle(self) -> str | None:
         """Why the engine would not take an approval."""
-        if not self._review.asked:
+        review = self._review
+        if not review.asked and review.environment is None:
             return "it asks for nothing now."
-        return next((one.problem for one in self._review.asked if one.problem), None)
+        problem = next((one.problem for one in review.asked if one.problem), None)
+        return problem or (None if review.environment is None else review.environment.problem)
 
     def _offered(self) -> list[Action]:
         """The keys that do something: what can never be granted is not offered for approval."""
         left_out = {"approve_text", "approve_edits"} if self._obstacle is not None else set[str]()
+        if not self._review.asked:
+            left_out.add("approve_edits")  # packages are approved for whatever text names them
         if self._edits_left > 0:
             left_out.add("approve_edits")  # the line above the keys says what its key does
         return [item for item in footer_hints(Scope.APPROVAL) if item.name not in left_out]
@@ -177,8 +191,34 @@ def _asked_lines(review: PermissionReview) -> Iterable[Widget]:
         yield _permission("imports", file.path, what, bold=not unchanged)
     for path in review.removed_shared:
         yield _permission("imports", path, "- not imported any more", bold=False)
-    if not review.asked:
+    if review.environment is not None:
+        yield from _package_lines(review.environment)
+    if not review.asked and review.environment is None:
         yield Static("It asks for nothing now.", markup=False)
+
+
+def _package_lines(environment: ReviewedEnvironment) -> Iterable[Widget]:
+    """Every package with its version and where it comes from."""
+    for one in environment.packages:
+        same = one.change == "same"
+        what = "approved" if same else f"{'-' if one.change == 'removed' else '+'} {one.change}"
+        name = f"{one.name} {one.version or one.before}"
+        yield _permission("package", name, what, bold=not same)
+        parts = (one.origin, size(one.size) if one.size else "", f"was {one.before}" if one.before and not same else "")
+        if any(parts):
+            told = sanitise_line("  ".join(filter(None, parts)))
+            yield Static(told, classes="approval--remark", markup=False)
+    if environment.problem:
+        yield Static(f"! {sanitise_line(environment.problem)}", classes="approval--remark -problem", markup=False)
+    remarks = [f"it names {', '.join(environment.requirements)}"]
+    if environment.python:
+        remarks.append(f"for Python {environment.python}, with the lock {environment.lock[:SHORT_HASH]}")
+    if not environment.packages and not environment.problem:
+        remarks.append("an administrator is shown which packages that comes to")
+    if environment.others:
+        remarks.append(f"the same counts for {', '.join(environment.others)}")
+    for remark in remarks:
+        yield Static(sanitise_line(remark), classes="approval--remark", markup=False)
 
 
 def _permission(access: str, path: str, change: str, *, bold: bool) -> Widget:
@@ -208,6 +248,11 @@ def _kind(one: AskedPermission) -> str:
 def _approval_line(review: PermissionReview) -> str:
     """``sha256 9f2c41…  last approved by bob, 3 Nov 12:01, for the text 77aa12…``."""
     line = f"sha256 {review.sha256[:SHORT_HASH]}"
+    packages = review.environment
+    if not review.asked and packages is not None and packages.approved_at is not None:
+        return (
+            f"{line}   packages approved by {sanitise_line(packages.approved_by or '')}, {clock(packages.approved_at)}"
+        )
     if review.approved_at is None or review.approved_sha256 is None:
         return f"{line}   no approval so far"
     which = "this text" if review.approved_sha256 == review.sha256 else f"text {review.approved_sha256[:SHORT_HASH]}"

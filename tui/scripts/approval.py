@@ -45,6 +45,7 @@ class Approval:
             return
         problem = ""
         while True:
+            self._host.notify("looking at what it asks for")  # its packages are asked of an index, which takes a while
             review = await self._connection.client.call(PERMISSIONS_REVIEW, ScriptParams(path=path))
             if review.state is ApprovalState.NONE and not review.removed:
                 self._host.notify(f"{review.script} asks for no permissions")
@@ -85,6 +86,9 @@ class Approval:
             return
         grants = [Grant(access=one.access, path=one.canonical) for one in review.asked if one.canonical is not None]
         shared = [SharedFile(path=file.path, sha256=file.sha256) for file in review.shared]
-        seen = ApproveRequest(sha256=review.sha256, grants=grants, shared=shared)
+        lock = "" if review.environment is None else review.environment.lock
+        seen = ApproveRequest(sha256=review.sha256, grants=grants, shared=shared, environment=lock)
         await client.call(PERMISSIONS_APPROVE, ScriptParams(path=review.script), seen)
-        self._host.notify(f"approved {review.script} as it is now")
+        packages = not review.asked and review.environment is not None
+        what = f"the packages of {review.script}" if packages else f"{review.script} as it is now"
+        self._host.notify(f"approved {what}")

@@ -311,7 +311,7 @@ class CompatPackages:
                 NO_PYTHON,
                 f"This host has no Python {request.version[:40]!r}, and none is downloaded. "
                 f"It has {', '.join(offered)}.",
-                hint="Install it with the system's packages; one in another place is added by gatewright python add.",
+                hint="Install it on the host; one in an unusual place is added by gatewright python add.",
                 status=404,
             )
         return PythonInstallation(

@@ -69,9 +69,9 @@ class ScriptPython:
         wanted = version.strip()
         if wanted.lower() in ("", "default") or _is(wanted, await self.full_version()):
             return ChosenPython()
-        for there in (await self._host.engine.packages.environments()).environments:
-            if there.problem is None and _is(wanted, there.python):
-                return ChosenPython(environment=there.name)
+        for environment in (await self._host.engine.packages.environments()).environments:
+            if environment.problem is None and _is(wanted, environment.python):
+                return ChosenPython(environment=environment.name)
         offered = await self.offered()
         for one in offered.values():
             if _is(wanted, one.version):

@@ -18,18 +18,20 @@ import stat
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import msgspec
+from packaging.utils import canonicalize_name
 
 from engine.models.base import Model
 from engine.models.packages import DEFAULT
-from engine.pool.environment import environment_at
+from engine.pool.environment import environment_at, interpreter_version
 from engine.pool.job import Environment
 from engine.services.access import ServiceError
 from engine.services.packages.installed import Installed
 from engine.services.packages.lock import BadLock, Lock
-from engine.services.packages.uv import PythonProgram, Tell, Uv
+from engine.services.packages.uv import PythonProgram, Tell, Uv, give_way
 from store import disk
 
 BUILDS = "builds"
@@ -118,6 +120,7 @@ class Builds:
             if lock.packages:
                 if tell is not None:
                     tell("Compiling")
+                await asyncio.to_thread(self._take_compiled, environment, lock)
                 await _compile(environment)
             record = BuildRecord(
                 FORMAT, name, str(python.path), python.version, tuple(requirements), lock.text,
@@ -142,6 +145,17 @@ class Builds:
         finally:
             self._making.discard(prefix)
         return environment
+
+    def _take_compiled(self, environment: Environment, lock: Lock) -> None:
+        """Copy what other builds have compiled of the same wheels: that takes longest. Blocks."""
+        waiting = {(each.name, each.sha256) for each in lock.packages}
+        for prefix, record in reversed(self.all()):
+            if not record.managed or _minor(record.version) != _minor(environment.version):
+                continue
+            shared = waiting & {(each.name, each.sha256) for each in self.lock(record).packages}
+            if shared:
+                _copy_compiled(_environment(prefix, environment.interpreter, record.version, ""), environment, shared)
+                waiting -= shared
 
     def names(self) -> list[str]:
         """Return the names of environments, the default first. Blocks."""
@@ -187,6 +201,22 @@ class Builds:
             return environment_at(self.folder / name)
         found = self.at(prefix)
         return found if found is not None and os.access(found.interpreter, os.X_OK) else None
+
+    def startable(self, name: str) -> Environment | None:
+        """Return the environment of that name if its interpreter still is what its record says. Blocks.
+
+        Only what is installed by hand can have changed ``bin/python``, and so which interpreter an environment has.
+        """
+        prefix = self.prefix(name)
+        record = None if prefix is None else self.record(prefix)
+        if prefix is None or record is None:
+            return None
+        if not record.managed:
+            return environment_at(self.folder / name)
+        version = interpreter_version(Path(record.python))
+        if version is None or _minor(version) != _minor(record.version):
+            return None
+        return _environment(prefix, Path(record.python), version, name)
 
     def at(self, prefix: Path) -> Environment | None:
         """Return the build at ``prefix``, by its record: nothing is run. Blocks."""
@@ -403,25 +433,60 @@ async def _compile(environment: Environment) -> None:
 
     What does not compile is left to the run that imports it.
     """
+    missing = await asyncio.to_thread(_not_compiled, environment)
+    if not missing:
+        return
     process = await asyncio.create_subprocess_exec(
         str(environment.interpreter),
-        *("-I", "-S", "-m", "compileall", "-qq", "-j", "0", "--invalidation-mode", "unchecked-hash"),
-        str(environment.packages),
-        stdin=asyncio.subprocess.DEVNULL,
+        *("-I", "-S", "-m", "compileall", "-qq", "-j", "0", "--invalidation-mode", "unchecked-hash", "-i", "-"),
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
         env={"LANG": "C.UTF-8", "PATH": "/usr/bin:/bin"},
         cwd="/",
         start_new_session=True,
-        umask=0o077,
     )
+    give_way(process.pid)
     try:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), COMPILE_WAIT)
+            async with asyncio.timeout(COMPILE_WAIT):
+                await process.communicate("".join(f"{path}\n" for path in missing).encode("utf-8", "surrogateescape"))
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await asyncio.shield(process.wait())
+
+
+def _copy_compiled(source: Environment, target: Environment, shared: set[tuple[str, str]]) -> None:
+    names = {name for name, _ in shared}
+    for distribution in metadata.distributions(path=[str(target.packages)]):
+        if canonicalize_name(distribution.name) not in names:
+            continue
+        for file in distribution.files or []:
+            if file.suffix != ".py" or file.is_absolute() or ".." in file.parts:
+                continue
+            made = _compiled(target.packages / file, target.version)
+            try:
+                made.parent.mkdir(exist_ok=True)
+                shutil.copyfile(_compiled(source.packages / file, target.version), made, follow_symlinks=False)
+            except OSError:  # half of it would be imported
+                made.unlink(missing_ok=True)
+
+
+def _compiled(path: Path, version: str) -> Path:
+    """Return where a module is once it is compiled (PEP 3147)."""
+    return path.parent / "__pycache__" / f"{path.stem}.cpython-{_minor(version).replace('.', '')}.pyc"
+
+
+def _not_compiled(environment: Environment) -> list[Path]:
+    return [
+        path
+        for path, info in _entries(environment.packages)
+        if path.suffix == ".py"
+        and stat.S_ISREG(info.st_mode)
+        and "\n" not in str(path)
+        and not _compiled(path, environment.version).exists()
+    ]
 
 
 def _finish(prefix: Path, record: BuildRecord) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from engine.models.packages import PythonInfo, PythonList
+from engine.models.packages import EnvironmentInfo, PythonInfo, PythonList
 from engine.pool.job import Environment
-from engine.registry.packages import PYTHON_ADD, PYTHON_LIST, PYTHON_REMOVE
+from engine.registry.packages import PYTHON_ADD, PYTHON_LIST, PYTHON_REMOVE, PYTHON_USE
 from engine.sandbox.interpreters import (
     Found,
     Interpreter,
@@ -39,10 +39,13 @@ class Interpreters:
 
     Args:
         private: The project's private folder.
-        environments: The environments by name, each with its interpreter; the default one first.
+        environments: Tells the environments, each with its name and interpreter, the default one first; blocks.
         audit: Is told of what was added and removed.
         space: Whether anything can be written.
     """
+
+    use_python: Callable[[str, Interpreter, Actor, str], Awaitable[EnvironmentInfo]]
+    """Builds an environment again on another interpreter (``PackageService``)."""
 
     def __init__(
         self, private: Path, environments: Callable[[], Iterable[Environment]], audit: AuditService, space: SpaceCheck
@@ -100,10 +103,19 @@ class Interpreters:
     @implements(PYTHON_LIST)
     async def all(self) -> PythonList:
         """List them, the newest first; what cannot be used comes last, with the reason."""
-        found = await asyncio.to_thread(self.look)
-        usable = [self._info(one.path, one.version, one.source) for one in found.usable]
-        unusable = [self._info(one.path, one.version, one.source, str(one)) for one in found.unusable]
-        return PythonList(interpreters=[*usable, *unusable])
+        return await asyncio.to_thread(self._all)
+
+    @implements(PYTHON_USE)
+    async def use(self, python: str, environment: str, actor: Actor, source: str) -> EnvironmentInfo:
+        """Use another interpreter for an environment, with the same packages.
+
+        It goes on when the caller leaves; cancelling its task ends it.
+
+        Raises:
+            ServiceError: ``no_python`` or ``bad_python``, or why it cannot be built; the environment is as it was.
+        """
+        one = await asyncio.to_thread(self.named, python)
+        return await self.use_python(environment, one, actor, source)
 
     @implements(PYTHON_ADD)
     async def add(self, path: str, actor: Actor, source: str) -> PythonInfo:
@@ -121,7 +133,7 @@ class Interpreters:
 
         await self._change(change, f"{one.path} was not added")
         self._audit.tell(actor, source, "python_add", str(one.path), version=one.version)
-        return self._info(one.path, one.version, "added")
+        return await asyncio.to_thread(lambda: _info(one, self._users(one.path)))
 
     @implements(PYTHON_REMOVE)
     async def remove(self, path: str, actor: Actor, source: str) -> PythonInfo:
@@ -131,7 +143,7 @@ class Interpreters:
             ServiceError: ``no_python``: none was added by this path. ``in_use``: an environment runs on it.
         """
         resolved = await asyncio.to_thread(_resolved, path)
-        users = self._users(resolved)
+        users = await asyncio.to_thread(self._users, resolved)
         if users:
             raise ServiceError(
                 "in_use",
@@ -155,14 +167,13 @@ class Interpreters:
         self._audit.tell(actor, source, "python_remove", str(resolved))
         return PythonInfo(path=str(resolved), version="", source="added")
 
-    def _info(self, path: Path, version: str, source: str, problem: str | None = None) -> PythonInfo:
-        return PythonInfo(
-            path=_shown(str(path)),
-            version=version,
-            source=source,
-            environments=self._users(path),
-            problem=None if problem is None else _shown(problem),
-        )
+    def _all(self) -> PythonList:
+        found = self.look()
+        users: dict[Path, list[str]] = {}
+        for environment in self._environments():
+            users.setdefault(environment.interpreter, []).append(environment.name)
+        everything: list[Interpreter | UnusableInterpreter] = [*found.usable, *found.unusable]
+        return PythonList(interpreters=[_info(one, users.get(one.path, [])) for one in everything])
 
     def _users(self, path: Path) -> list[str]:
         return [environment.name for environment in self._environments() if environment.interpreter == path]
@@ -214,6 +225,16 @@ def fits(requires: str | None, version: str) -> bool:
         return SpecifierSet(requires).contains(version, prereleases=True)
     except InvalidSpecifier:
         return False
+
+
+def _info(one: Interpreter | UnusableInterpreter, users: list[str]) -> PythonInfo:
+    return PythonInfo(
+        path=_shown(str(one.path)),
+        version=one.version,
+        source=one.source,
+        environments=users,
+        problem=_shown(str(one)) if isinstance(one, UnusableInterpreter) else None,
+    )
 
 
 def _resolved(path: str) -> Path:

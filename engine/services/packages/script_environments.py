@@ -16,6 +16,7 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -52,6 +53,9 @@ RESOLVED_FOR = 600.0
 
 LOOKED_FOR = 30.0
 """Seconds for which the interpreters that were found are taken to be there."""
+
+TIDIED_EVERY = 3600.0
+"""Seconds between two looks for builds that no run needs."""
 
 MAX_RESOLVED = 64
 """Locks that are remembered for that."""
@@ -213,10 +217,12 @@ class ScriptEnvironments:
         self._resolved: OrderedDict[str, Resolved] = OrderedDict()
         self._resolving: dict[str, asyncio.Task[Resolved]] = {}
         self._building: dict[str, Building] = {}
+        self._tidying: asyncio.Task[None] | None = None
 
     async def load(self) -> None:
         """Read what was decided. This engine alone changes it from here on."""
         self._decided = await self._approvals.in_force()
+        self._tidying = asyncio.create_task(self._tidy(), name="environments of scripts")
 
     def asks(self, header: Header) -> bool:
         """Return whether a script needs packages that the project's own environment has not. Blocks."""
@@ -231,6 +237,25 @@ class ScriptEnvironments:
         request = _request(header)
         decided = None if request is None else self._decided.get(request.key)
         return decided is None or decided.state != ApprovalState.APPROVED
+
+    def opened_by(self, header: Header) -> tuple[str, ...] | None:
+        """Return the import names that a script's own environment opens; None: they are known when it is built. Blocks.
+
+        Nothing for a script that needs none.
+        """
+        if not self.asks(header):
+            return ()
+        request = _request(header)
+        decided = None if request is None else self._decided.get(request.key)
+        if decided is None or decided.state != ApprovalState.APPROVED:
+            return None
+        usual = self._usual_interpreter()
+        for interpreter in (usual, *self._found[1]):
+            with suppress(BadLock):
+                lock = Lock.read(decided.lock, interpreter.version, source=True)
+                if (found := self._builds.find(build_key(lock, interpreter))) is not None:
+                    return opened(found).modules
+        return None
 
     async def environment_for(self, info: ScriptInfo, mode: Mode, actor: Actor) -> Environment | None:
         """Return what a script runs with, built if need be; None: the usual one.
@@ -369,14 +394,24 @@ class ScriptEnvironments:
 
     async def evict(self) -> None:
         """Remove builds that no run needed for long, and the longest unused when all take too much of the disk."""
-        gone = await asyncio.to_thread(self._builds.evict, self._in_use())
+        try:
+            gone = await asyncio.to_thread(self._builds.evict, self._in_use())
+        except OSError as error:  # of a project that cannot be written to
+            log.warning("environments that no run needs stay: %s", error)
+            return
         if gone:
             log.info("removed %d environments of scripts that no run needed", len(gone))
 
+    async def _tidy(self) -> None:
+        while True:
+            await asyncio.sleep(TIDIED_EVERY)
+            await self.evict()
+
     async def close(self) -> None:
-        for task in list(self._resolving.values()):
+        going_on = [*self._resolving.values(), *([] if self._tidying is None else [self._tidying])]
+        for task in going_on:
             task.cancel()
-        await asyncio.gather(*self._resolving.values(), return_exceptions=True)
+        await asyncio.gather(*going_on, return_exceptions=True)
 
     async def _decide(
         self,

@@ -60,10 +60,13 @@ from engine.services.packages.requirements import (
 from engine.services.packages.uv import BasePython, PythonProgram, Tell
 from engine.services.tasks import Progress, TaskCancelled, TaskService
 
-CHANGE = "package change"
+CHANGE = "packages"
 """The kind of the tasks."""
 
 MAX_ENVIRONMENTS = 50
+
+COLLECT_EVERY = 600.0
+"""Seconds."""
 
 log = logging.getLogger(__name__)
 
@@ -302,6 +305,15 @@ class PackageService:
         await self._change("python", environment, wanted, actor, source)
         return await asyncio.to_thread(self._info, environment)
 
+    async def run(self) -> None:
+        """Remove what is not needed, now and then, until cancelled: what runs were in has to wait for their end."""
+        while True:
+            try:
+                await self.collect()
+            except Exception:  # the next time may do
+                log.exception("builds that nothing needs could not be removed")
+            await asyncio.sleep(COLLECT_EVERY)
+
     async def collect(self) -> None:
         """Remove what no environment, no script and no process needs any longer."""
         removed = await asyncio.to_thread(self.builds.collect, tuple(self._in_use()))
@@ -363,9 +375,20 @@ class PackageService:
         try:
             return await self._tasks.run(CHANGE, actor, cancellable)
         except ServiceError as error:
-            if error.code != "busy":
-                self._audit.tell(actor, source, f"packages_{what}_failed", name, code=error.code)
+            if error.code == "busy":
+                raise self._busy() from None
+            self._audit.tell(actor, source, f"packages_{what}_failed", name, code=error.code)
+            if error.code == "cancelled":
+                sentence = "The change of packages was cancelled; nothing was changed."
+                raise ServiceError("cancelled", sentence, status=409) from None
             raise
+
+    def _busy(self) -> ServiceError:
+        going_on = next((task for task in self._tasks.list() if task.kind == CHANGE and task.finished_at is None), None)
+        who = (
+            f"{going_on.actor} is changing packages (task {going_on.id})" if going_on else "Packages are being changed"
+        )
+        return ServiceError("busy", f"{who}.", hint="Wait for the end of that, or cancel it.", status=409)
 
     async def _build(self, name: str, wanted: PlannedBuild, actor: Actor, progress: Progress) -> None:
         """Make the build and have its name lead there. From then on it is not cancelled."""

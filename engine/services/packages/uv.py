@@ -29,6 +29,7 @@ NO_INDEX = "none"
 ANSWER_WAIT = 20
 """Seconds that an index may take for the next part of an answer."""
 
+NICENESS = 10
 LONGEST_LINE = 300
 LONGEST_TOLD = 64 << 10
 """Characters of uv's output that are kept to find out what was wrong."""
@@ -240,7 +241,7 @@ class Uv:
         failed = False
         try:
             async with asyncio.timeout(self.settings.timeout), _started(arguments, environment, self._home) as process:
-                async for line in cast("asyncio.StreamReader", process.stderr):
+                async for line in _lines(cast("asyncio.StreamReader", process.stderr)):
                     text = self.shown(line.decode("utf-8", "replace"))
                     if sum(map(len, told)) < LONGEST_TOLD:
                         told.append(text)
@@ -255,8 +256,6 @@ class Uv:
                 hint="Try again, or raise packages.timeout in the project's settings.",
                 status=504,
             ) from None
-        except ValueError:  # a line without an end
-            raise ServiceError("packages", "The installation said too much to be understood.", status=422) from None
         if code != 0:
             raise problem_in("\n".join(told), self._host())
 
@@ -318,6 +317,12 @@ def uv_program() -> str:
         ) from None
 
 
+def give_way(pid: int) -> None:
+    """Let everything else on the host go before a process that was just started."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
+
+
 @contextlib.asynccontextmanager
 async def _started(
     arguments: Sequence[str], environment: Mapping[str, str], folder: Path
@@ -332,14 +337,25 @@ async def _started(
         env=environment,
         cwd=folder,
         start_new_session=True,
-        umask=0o077,
     )
+    give_way(process.pid)
     try:
         yield process
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await asyncio.shield(process.wait())
+
+
+async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    while True:
+        try:
+            line = await stream.readline()
+        except ValueError:  # one without an end
+            continue
+        if not line:
+            return
+        yield line
 
 
 _NAME = r"`?([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?"

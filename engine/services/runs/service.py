@@ -28,6 +28,7 @@ from engine.models.runs import (
 )
 from engine.models.shared import SharedFile
 from engine.pool.job import (
+    Environment,
     FileInput,
     HostCalls,
     Job,
@@ -93,6 +94,9 @@ STOP_LINE = 1 << 10
 
 OF_TOKENS = "token:"
 """What the name of a token begins with where it stands beside names of accounts."""
+
+MAX_WAITING = 200
+"""Runs that may wait for their environments to be built."""
 
 PAGE = 500
 """Output chunks read from the state at a time."""
@@ -686,6 +690,8 @@ class RunService:
         queue_wait: float | None,
         repeated: Repeated | None,
     ) -> ActiveRun:
+        if prepared.building is not None and len(self._waiting) >= MAX_WAITING:
+            raise refused_run(QueueFull(f"{MAX_WAITING} runs wait for their packages already."))
         files, named = _by_name(request, buffers)
         stdin = None
         if request.stdin is not None:
@@ -724,7 +730,7 @@ class RunService:
                 grants=prepared.grants.paths,
                 leaves=prepared.leaves,
             ),
-            ahead=self._checks.ahead.modules(prepared.source, prepared.shared, prepared.mode, self._pool.environment),
+            ahead=self._ahead(prepared, prepared.environment or self._pool.environment),
             priority=_priority(request, info.source),
             queue_wait=queue_wait,
             max_parallel=prepared.parallel,
@@ -735,12 +741,12 @@ class RunService:
         run.by_token = bool(actor.token)
         self._active[info.id] = run
         self._hold_back(run, repeated, inputs)
-        if prepared.building is None:
-            try:
+        try:
+            if prepared.building is None:
                 self._hand_over(run, job)
-            except BaseException:
-                self._forget(run)
-                raise
+        except BaseException:
+            self._forget(run)
+            raise
         if run.kept_back is None:
             self.recorder.inputs(inputs)
         if run.info.state is RunState.QUEUED:
@@ -764,6 +770,9 @@ class RunService:
             raise refused_run(refusal) from None
         ending.add_done_callback(lambda future: self._ended(run, future))
 
+    def _ahead(self, prepared: Prepared, environment: Environment) -> tuple[str, ...]:
+        return self._checks.ahead.modules(prepared.source, prepared.shared, prepared.mode, environment)
+
     def _begin_wait(self, wait: _Wait) -> None:
         wait.task = asyncio.get_running_loop().create_task(self._wait_for_environment(wait), name="environment")
         wait.task.add_done_callback(self._taking.discard)
@@ -778,7 +787,8 @@ class RunService:
             profile = dataclasses.replace(wait.job.profile, environment=environment, preloads=prepared.preloads)
             self._waiting.pop(run.info.id, None)
             run.queued(None, None)
-            self._hand_over(run, dataclasses.replace(wait.job, profile=profile))
+            ahead = self._ahead(prepared, environment)
+            self._hand_over(run, dataclasses.replace(wait.job, profile=profile, ahead=ahead))
         except ServiceError as error:
             sentence = error.message if error.hint is None else f"{error.message} {error.hint}"
             failed = RunError(type=error.code, message=sentence)

@@ -26,7 +26,7 @@ from engine.services.operations import implements
 from engine.services.scripts.examiner import LIMITS, Examined, Examiner, NotExamined
 from engine.services.scripts.header_rules import HeaderRules
 from engine.services.scripts.shared_code import SharedCode, vain_header
-from engine.worker.imports import MISSING
+from engine.worker.imports import BLOCKED, MISSING
 from engine.worker.tools import BOM, MAX_MESSAGE, MAX_NAME, MAX_PARAMS, MAX_PROBLEMS, one_line
 from store.files.names import SHARED, is_shared
 from store.frontmatter.block import Block, nearest_line
@@ -89,7 +89,7 @@ class ScriptChecks:
                     front, findings, header.line((*OWN, "entrypoint" if front.entrypoint else "kind"))
                 )
                 problems += self._async_problems(front, findings)
-            problems += await asyncio.to_thread(self._import_problems, findings, request.path)
+            problems += await asyncio.to_thread(self._import_problems, findings, request.path, front)
         problems.sort(key=lambda problem: problem.severity != "error")
         return CheckReport(
             problems=sorted(problems[:MAX_PROBLEMS], key=lambda problem: (problem.line, problem.column)),
@@ -168,16 +168,19 @@ class ScriptChecks:
             message = f"The entrypoint {name} is async, and a run calls it by asyncio.run. {sentence}"
             yield CheckProblem(message=message, line=line, severity="warning")
 
-    def _import_problems(self, findings: Examined, path: str) -> list[CheckProblem]:
+    def _import_problems(self, findings: Examined, path: str, front: Frontmatter) -> list[CheckProblem]:
         """Warnings, not errors: the script may expect the refusal, or be meant for ADMIN mode. Each is given once.
 
         Blocks.
         """
         first: dict[str, int] = {}
+        opened = self._rules.opened(front)
         for found in findings.imports:
+            if opened is None and found.origin == MISSING and found.name.partition(".")[0] not in BLOCKED:
+                continue  # one of the packages that its header names, perhaps
             sentence = None if self._shared is None else self._shared.unlikely(found.name, path)
             if sentence is None:
-                sentence = self._imports.verdict(found.name, Mode.RESTRICTED, found.parts, found.origin)
+                sentence = self._imports.verdict(found.name, Mode.RESTRICTED, found.parts, found.origin, opened or ())
             if sentence is not None:
                 first.setdefault(sentence, found.line)
         return [CheckProblem(message=sentence, line=line, severity="warning") for sentence, line in first.items()]

@@ -72,6 +72,10 @@ class HeaderRules:
             hint = f"Did you mean {near[0]}?" if near else f"There are {' and '.join(KINDS)}."
             yield HeaderProblem((*OWN, "kind"), f"{sentence} {hint}", refused=False)
 
+    def opened(self, front: Frontmatter) -> tuple[str, ...] | None:
+        """Return the import names of packages that were approved for a script; None: that cannot be told yet."""
+        return () if self._environments is None else self._environments.opened_by(front)
+
     def _lacking(self, front: Frontmatter) -> str | None:
         if front.environment:
             return None

@@ -210,7 +210,12 @@ class ScriptService:
             ServiceError: ``bad_script`` if a script with this header could not run either.
         """
         front = parse(text)
-        problem = front.problem or self._dependencies.python_problem(front.requires_python, elsewhere=False)
+        required = front.requires_python
+        problem = (
+            front.problem
+            or self._dependencies.python_problem(required)
+            or self._dependencies.python_problem(required, elsewhere=False)
+        )
         if problem is not None:
             raise ServiceError("bad_script", f"The code cannot run: {problem}", status=422)
         given = (front.entrypoint, front.params, front.preload, front.permissions, front.limits != DeclaredLimits())

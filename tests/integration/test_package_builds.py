@@ -1,0 +1,259 @@
+"""uv against an index on this host: locks, builds, and what goes wrong on the way to them. No engine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import uvloop
+from package_index import SDIST, PackageIndex, Release, package_index, wheelhouse
+
+from engine.config import PackagesSection
+from engine.pool.environment import ensure_environment
+from engine.services.access import ServiceError
+from engine.services.packages.builds import RECORD, Builds
+from engine.services.packages.lock import Lock
+from engine.services.packages.uv import BasePython, Uv
+
+PATIENCE = 60.0
+PYTHON = BasePython(Path(os.path.realpath(sys.executable)), ".".join(map(str, sys.version_info[:3])))
+HOSTILE = b"import sys; open(sys.prefix + '/was-executed', 'w').close()\n"
+
+RELEASES = (
+    Release("alpha", requires=("beta>=1",)),
+    Release("beta"),
+    Release("beta", "2.0"),
+    Release("liar", lie=True),
+    Release("hanging", hang=True),
+    Release("withdrawn", yanked="it burns"),
+    Release("source-only", tag=SDIST),
+    Release("elsewhere", tag="py3-none-win_amd64"),
+    Release("future", requires_python=">=3.99"),
+    Release("program", files={"program-1.0.data/data/bin/python": b"#!/bin/sh\n"}),
+    Release("configured", files={"configured-1.0.data/data/pyvenv.cfg": b"home = /tmp\n"}),
+    Release("recorded", files={f"recorded-1.0.data/data/{RECORD}": b"{}"}),
+    Release("outside", files={"../../../../../outside.txt": b"x"}),
+    Release("startup", files={"startup.pth": HOSTILE, "sitecustomize.py": HOSTILE, "startup.py": HOSTILE}),
+)
+
+
+@pytest.fixture(scope="module")
+def index() -> Iterator[PackageIndex]:
+    with package_index(*RELEASES) as made:
+        yield made
+
+
+@pytest.fixture
+def builds(index: PackageIndex, tmp_path: Path) -> Builds:
+    return builds_of(tmp_path, PackagesSection(index=index.url))
+
+
+def builds_of(folder: Path, settings: PackagesSection) -> Builds:
+    (folder / "envs").mkdir(exist_ok=True)
+    return Builds(folder / "envs", Uv(settings, folder))
+
+
+def left(builds: Builds) -> list[str]:
+    folder = builds.folder / "builds"
+    return sorted(os.listdir(folder)) if folder.is_dir() else []
+
+
+async def test_a_lock_names_files_and_hashes_and_a_build_has_them(builds: Builds) -> None:
+    told: list[str] = []
+    lock = await builds.uv.lock(["alpha"], PYTHON, tell=told.append)
+    assert [(each.name, each.version) for each in lock.packages] == [("alpha", "1.0"), ("beta", "2.0")]
+    made = await builds.make(lock, PYTHON, "default", requirements=["alpha"], by="ada", tell=told.append)
+    assert builds.current("default") is None, "nothing leads to it before the swap"
+    builds.swap("default", made.prefix)
+    assert builds.current("default") == made
+    assert (made.packages / "alpha.py").is_file()
+    assert list((made.packages / "__pycache__").glob("alpha.*.pyc"))
+    record = builds.record(made.prefix)
+    assert record is not None
+    assert (record.requirements, record.modules, record.made_by) == (("alpha",), ("alpha", "beta"), "ada")
+    assert builds.lock(record) == lock
+    assert any("beta==2.0" in line for line in told)
+    assert not any("\x1b" in line or "uv" in line.split() for line in told)
+    assert {path.lstat().st_mode & 0o022 for path in made.prefix.rglob("*") if not path.is_symlink()} == {0}
+
+
+def test_an_engine_in_the_background_makes_builds_too(builds: Builds) -> None:
+    async def made() -> bool:
+        environment = await builds.make(await builds.uv.lock(["beta"], PYTHON), PYTHON, "default")
+        return (environment.packages / "beta.py").is_file()
+
+    assert uvloop.run(made()), "its event loop is another one"
+
+
+async def test_versions_stay_unless_an_upgrade_is_asked_for(builds: Builds) -> None:
+    first = await builds.uv.lock(["alpha", "beta<2"], PYTHON)
+    kept = await builds.uv.lock(["alpha"], PYTHON, previous=first)
+    newest = await builds.uv.lock(["alpha"], PYTHON, previous=first, upgrade=["beta"])
+    assert [lock.packages[1].version for lock in (first, kept, newest)] == ["1.0", "1.0", "2.0"]
+
+
+@pytest.mark.parametrize(
+    ("requirements", "code", "says"),
+    [
+        (["no-such-package"], "unknown_package", "There is no package no-such-package at 127.0.0.1"),
+        (["alpha==9"], "no_version", "There is no alpha==9"),
+        (["alpha", "beta<1"], "conflict", "do not go together: .*beta<1"),
+        (["withdrawn"], "yanked", "withdrawn by those who made it .it burns"),
+        (["source-only"], "no_wheel", "no wheel of source-only"),
+        (["elsewhere"], "no_wheel", "no wheel of elsewhere"),
+        (["future"], "other_python", "need Python >=3.99"),
+    ],
+)
+async def test_what_cannot_be_had_is_told_in_a_sentence(
+    builds: Builds, requirements: list[str], code: str, says: str
+) -> None:
+    with pytest.raises(ServiceError, match=says) as refused:
+        await builds.uv.lock(requirements, PYTHON)
+    assert refused.value.code == code
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("liar", "hash_mismatch"), ("program", "hostile_package"), ("configured", "hostile_package"),
+     ("recorded", "hostile_package")],
+)  # fmt: skip
+async def test_a_build_that_is_not_what_was_asked_for_leaves_nothing(builds: Builds, name: str, code: str) -> None:
+    lock = await builds.uv.lock([name], PYTHON)
+    with pytest.raises(ServiceError) as refused:
+        await builds.make(lock, PYTHON, "default")
+    assert refused.value.code == code
+    assert (left(builds), builds.names()) == ([], [])
+
+
+async def test_nothing_of_a_package_is_executed_and_nothing_gets_out_of_its_folder(
+    builds: Builds, tmp_path: Path
+) -> None:
+    lock = await builds.uv.lock(["startup", "outside"], PYTHON)
+    made = await builds.make(lock, PYTHON, "default")
+    assert (made.packages / "startup.pth").is_file()
+    assert not list(made.prefix.rglob("was-executed"))
+    assert not list(tmp_path.rglob("outside.txt"))
+
+
+async def test_an_index_that_hangs_is_given_up_and_a_cancelled_build_leaves_nothing(
+    index: PackageIndex, tmp_path: Path
+) -> None:
+    builds = builds_of(tmp_path, PackagesSection(index=index.url, timeout=1.0))
+    with pytest.raises(ServiceError) as refused:
+        await builds.uv.lock(["hanging"], PYTHON)
+    assert refused.value.code in ("timeout", "index_unreachable")
+    patient = builds_of(tmp_path, PackagesSection(index=index.url))
+    known = await patient.uv.lock(["alpha"], PYTHON)
+    stuck = Lock(tuple(replace(each, url=each.url.replace(each.file, "hanging-1.0-py3-none-any.whl"))
+                       for each in known.packages[:1]))  # fmt: skip
+    stuck = Lock((replace(stuck.packages[0], name="hanging", version="1.0"),))
+    asked = len([path for path in index.asked if "hanging" in path])
+    making = asyncio.ensure_future(patient.make(stuck, PYTHON, "default"))
+    async with asyncio.timeout(PATIENCE):
+        while len([path for path in index.asked if "hanging" in path]) == asked:  # noqa: ASYNC110 - of a thread
+            await asyncio.sleep(0.01)
+    making.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await making
+    assert left(patient) == []
+    assert not _running(tmp_path)
+
+
+async def test_credentials_reach_the_index_and_nothing_else(tmp_path: Path) -> None:
+    with package_index(Release("alpha"), Release("liar", lie=True)) as index:
+        index.login = "ada:lovelace"
+        settings = PackagesSection(index=index.url.replace("//", "//ada:lovelace@"))
+        builds = builds_of(tmp_path, settings)
+        lock = await builds.uv.lock(["alpha"], PYTHON)
+        made = await builds.make(lock, PYTHON, "default")
+        assert "lovelace" not in lock.text + (made.prefix / RECORD).read_text()
+        assert builds.uv.shown("GET http://ada:lovelace@x and lovelace alone") == "GET http://x and *** alone"
+        wrong = builds_of(tmp_path, PackagesSection(index=index.url.replace("//", "//ada:byron@")))
+        with pytest.raises(ServiceError) as refused:
+            await wrong.uv.lock(["no-such-package"], PYTHON)
+        assert refused.value.code == "index_refused"
+        assert "byron" not in refused.value.message
+
+
+async def test_the_wheelhouse_is_enough_where_it_has_everything(index: PackageIndex, tmp_path: Path) -> None:
+    house = wheelhouse(tmp_path / "wheels", Release("alpha", requires=("beta>=1",)), Release("beta"))
+    before = list(index.asked)
+    settings = PackagesSection(index=index.url, wheelhouse=str(house))
+    builds = builds_of(tmp_path, settings)
+    lock = await builds.uv.lock(["alpha"], PYTHON)
+    assert {each.origin for each in lock.packages} == {str(house)}
+    made = await builds.make(lock, PYTHON, "default")
+    assert (made.packages / "beta.py").is_file()
+    assert index.asked == before, "the network was asked"
+    both = await builds.uv.lock(["alpha", "beta>=2"], PYTHON)
+    assert both.packages[1].version == "2.0"
+    alone = builds_of(tmp_path, PackagesSection(index="none", wheelhouse=str(house)))
+    with pytest.raises(ServiceError) as refused:
+        await alone.uv.lock(["alpha", "beta>=2"], PYTHON)
+    assert refused.value.code in ("conflict", "no_version")
+    with pytest.raises(ServiceError, match="no package index"):
+        await builds_of(tmp_path, PackagesSection(index="none")).uv.lock(["alpha"], PYTHON)
+
+
+async def test_constraints_hold(index: PackageIndex, tmp_path: Path) -> None:
+    file = tmp_path / "constraints.txt"
+    file.write_text("beta<2\n")
+    builds = builds_of(tmp_path, PackagesSection(index=index.url, constraints=str(file)))
+    assert (await builds.uv.lock(["alpha"], PYTHON)).packages[1].version == "1.0"
+
+
+async def test_an_older_environment_becomes_a_build_and_its_path_holds_what_it_held(builds: Builds) -> None:
+    old = await ensure_environment(builds.folder / "default")
+    (old.packages / "by_hand.py").write_text("")
+    builds.adopt("default")
+    assert (builds.folder / "default").is_symlink()
+    assert (builds.folder / "default" / "pyvenv.cfg").is_file()
+    adopted = builds.current("default")
+    assert adopted is not None
+    assert (adopted.packages / "by_hand.py").is_file()
+    record = builds.record(adopted.prefix)
+    assert record is not None
+    assert (record.managed, record.modules) == (False, ("by_hand",))
+    builds.adopt("default")
+    assert builds.collect() == []
+    assert left(builds) == [adopted.prefix.name]
+
+
+async def test_what_nothing_needs_goes_and_what_is_claimed_or_in_use_stays(builds: Builds) -> None:
+    made = [await builds.make(Lock(), PYTHON, name) for name in ("named", "used", "claimed", "free")]
+    builds.swap("named", made[0].prefix)
+    builds.claims.append(lambda: [made[2].prefix])
+    unfinished = builds.folder / "builds" / "20260101-000000-00000000"
+    unfinished.mkdir()
+    assert builds.collect([made[1].prefix]) == sorted([unfinished, made[3].prefix])
+    assert left(builds) == sorted(each.prefix.name for each in made[:3])
+    builds.claims.clear()
+    builds.remove("named")
+    builds.collect()
+    assert left(builds) == []
+
+
+def _running(folder: Path) -> list[str]:
+    """Command lines of processes that work on ``folder``."""
+    found = []
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        found = []
+        for process in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                line = process.read_bytes()
+            except OSError:
+                continue
+            if str(folder).encode() in line:
+                found.append(line.decode(errors="replace"))
+        if not found:
+            break
+        time.sleep(0.05)
+    return found

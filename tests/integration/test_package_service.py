@@ -1,0 +1,201 @@
+"""Packages of an engine that runs: installed beside what goes on, taken away again, one change at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from package_index import PackageIndex, Release, package_index
+
+from engine import Engine
+from engine.config import PackagesSection, PolicySection, Settings
+from engine.models.packages import CreateEnvironment, InstallRequest, UninstallRequest, UpgradeRequest
+from engine.models.runs import Outcome, RunInfo, RunKind, RunRequest
+from engine.services.access import ServiceError
+from engine.services.packages.builds import RECORD
+
+PATIENCE = 60.0
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(scope="module")
+def index() -> Iterator[PackageIndex]:
+    releases = (
+        Release("alpha", requires=("beta>=1",)),
+        Release("beta"),
+        Release("gamma"),
+        Release("liar", lie=True),
+        Release("hanging", hang=True),
+        Release("chatty", "1.0", files={"chatty-1.0.data/scripts/chatty": b"#!python\nprint(1)\n"}),
+    )
+    with package_index(*releases) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine(index: PackageIndex, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Engine]:
+    settings = Settings(
+        packages=PackagesSection(index=index.url), policy=PolicySection(modules=("alpha", "beta", "gamma"))
+    )
+    async with Engine.open(tmp_path_factory.mktemp("packages") / "plant", pool_size=1, settings=settings) as made:
+        yield made
+
+
+async def install(engine: Engine, *requirements: str, environment: str = "default") -> list[tuple[str, str]]:
+    request = InstallRequest(requirements=list(requirements), environment=environment)
+    plan = await engine.packages.install(request, engine.owner, "cli")
+    return [(each.name, each.change) for each in plan.packages]
+
+
+async def uninstall(engine: Engine, *names: str) -> list[tuple[str, str]]:
+    plan = await engine.packages.uninstall(UninstallRequest(names=list(names)), engine.owner, "cli")
+    return [(each.name, each.change) for each in plan.packages]
+
+
+async def run(engine: Engine, code: str) -> RunInfo:
+    return await engine.run(RunRequest(kind=RunKind.EXEC, code=code))
+
+
+def builds(engine: Engine) -> list[str]:
+    return sorted(path.name for path in (engine.project.environments / "builds").iterdir())
+
+
+async def test_packages_come_are_used_and_go(engine: Engine) -> None:
+    first = await run(engine, "import sys; result = sys.prefix")
+    planned = await engine.packages.plan(InstallRequest(requirements=["alpha"]), engine.owner)
+    assert [(each.name, each.version, each.change) for each in planned.packages] == [
+        ("alpha", "1.0", "new"), ("beta", "1.0", "new"),
+    ]  # fmt: skip
+    assert (await engine.packages.list()).packages == []
+    assert await install(engine, "alpha") == [("alpha", "new"), ("beta", "new")]
+    used = await run(engine, "import alpha, beta, sys; result = [alpha.VERSION, sys.prefix]")
+    assert used.outcome is Outcome.OK, used.error
+    assert str(first.result) != str(used.result)
+    listed = await engine.packages.list()
+    assert listed.environment.managed
+    assert [(each.name, each.requested, each.needed_by, each.modules, each.allowed) for each in listed.packages] == [
+        ("alpha", True, [], ["alpha"], True), ("beta", False, ["alpha"], ["beta"], True),
+    ]  # fmt: skip
+    shown = await engine.packages.show("beta")
+    assert (shown.summary, shown.licence, len(shown.sha256)) == ("The package beta", "MIT", 64)
+    with pytest.raises(ServiceError, match="beta is needed by alpha") as refused:
+        await uninstall(engine, "beta")
+    assert refused.value.code == "needed"
+    with pytest.raises(ServiceError, match="gamma is not installed"):
+        await uninstall(engine, "gamma")
+    assert await uninstall(engine, "alpha") == [("alpha", "removed"), ("beta", "removed")]
+    gone = await run(engine, "import alpha")
+    assert gone.outcome is Outcome.SCRIPT_ERROR
+    records = (await engine.audit.list(engine.owner)).records
+    done = {record.action: record.detail for record in records}
+    assert done["packages_install"]["changed"] == ["alpha 1.0", "beta 1.0"]
+    assert done["packages_uninstall"]["removed"] == ["alpha", "beta"]
+
+
+async def test_an_upgrade_takes_the_newest_and_an_installation_only_what_it_must(
+    engine: Engine, index: PackageIndex
+) -> None:
+    await install(engine, "alpha")
+    index.add(Release("beta", "2.0"))
+    assert await install(engine, "gamma") == [("alpha", "same"), ("beta", "same"), ("gamma", "new")]
+    plan = await engine.packages.upgrade(UpgradeRequest(names=["beta"]), engine.owner, "cli")
+    changed = [(each.name, each.before, each.version) for each in plan.packages if each.change == "upgrade"]
+    assert changed == [("beta", "1.0", "2.0")]
+    with pytest.raises(ServiceError, match="liar is not installed"):
+        await engine.packages.upgrade(UpgradeRequest(names=["liar"]), engine.owner, "cli")
+    await uninstall(engine, "alpha", "gamma")
+
+
+async def test_what_fails_leaves_everything_as_it_was(engine: Engine) -> None:
+    await install(engine, "alpha")
+    before, found = await engine.packages.list(), builds(engine)
+    for requirement, code in (("liar", "hash_mismatch"), ("nothing-such", "unknown_package"), ("-r x", "bad_request")):
+        with pytest.raises(ServiceError) as refused:
+            await install(engine, requirement)
+        assert refused.value.code == code
+    assert await engine.packages.list() == before
+    assert set(builds(engine)) <= set(found)
+    assert (await run(engine, "import alpha")).outcome is Outcome.OK
+    assert await install(engine, "alpha") == [("alpha", "same"), ("beta", "same")]
+    assert set(builds(engine)) <= set(found), "what is there already is not built again"
+
+
+async def test_a_run_that_goes_on_ends_with_the_packages_that_it_began_with(engine: Engine) -> None:
+    await install(engine, "alpha")
+    code = "import time, sys\nprint('going')\ntime.sleep(1.5)\nimport alpha\nresult = sys.prefix"
+    going = asyncio.ensure_future(run(engine, code))
+    async with asyncio.timeout(PATIENCE):
+        while not any(slot.run_id for slot in engine.pool.info().slots):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await uninstall(engine, "alpha")
+    ended = await going
+    assert ended.outcome is Outcome.OK, ended.error
+    assert (await run(engine, "import alpha")).outcome is Outcome.SCRIPT_ERROR
+
+
+async def test_one_change_at_a_time_and_a_cancelled_one_changes_nothing(engine: Engine, index: PackageIndex) -> None:
+    before = builds(engine)
+    asked = len(index.asked)
+    first = asyncio.ensure_future(install(engine, "hanging"))
+    async with asyncio.timeout(PATIENCE):
+        while not any("hanging" in path for path in index.asked[asked:]):  # noqa: ASYNC110 - of a thread
+            await asyncio.sleep(0.01)
+    with pytest.raises(ServiceError, match=r"is changing packages \(task \d+\)") as refused:
+        await install(engine, "gamma")
+    assert refused.value.code == "busy"
+    task = next(task for task in engine.tasks.list() if task.finished_at is None)
+    await engine.tasks.cancel(task.id, engine.owner)
+    with pytest.raises(ServiceError, match="cancelled; nothing was changed"):
+        await first
+    assert set(builds(engine)) <= set(before)
+    assert ("gamma", "new") in await install(engine, "gamma")
+
+
+async def test_an_environment_of_another_name_is_made_and_removed(engine: Engine) -> None:
+    made = await engine.packages.create(CreateEnvironment(name="reports", requirements=["gamma"]), engine.owner, "cli")
+    assert (made.name, made.packages, made.managed, made.problem) == ("reports", 1, True, None)
+    names = [each.name for each in (await engine.packages.environments()).environments]
+    assert names == ["default", "reports"]
+    await install(engine, "chatty", environment="reports")
+    assert [each.name for each in (await engine.packages.list("reports")).packages] == ["chatty", "gamma"]
+    for name, code in (("reports", "exists"), ("builds", "exists")):
+        with pytest.raises(ServiceError) as refused:
+            await engine.packages.create(CreateEnvironment(name=name), engine.owner, "cli")
+        assert refused.value.code == code
+    with pytest.raises(ServiceError, match="default environment cannot be removed"):
+        await engine.packages.remove("default", engine.owner, "cli")
+    build = (engine.project.environments / "reports").resolve()
+    await engine.packages.remove("reports", engine.owner, "cli")
+    assert not build.exists()
+    with pytest.raises(ServiceError, match="no environment reports"):
+        await engine.packages.list("reports")
+
+
+async def test_what_an_index_offers_is_found_by_name(engine: Engine, index: PackageIndex) -> None:
+    index.add(Release("beta", "3.0", requires_python=">=3.99"))
+    found = await engine.packages.search("Beta", "default", engine.owner)
+    assert [(each.name, each.version, each.versions[0], each.origin) for each in found.packages] == [
+        ("beta", "2.0", "3.0", index.host)
+    ]
+    nothing = await engine.packages.search("nothing-such", "default", engine.owner)
+    assert (nothing.packages, nothing.warning) == ([], None)
+
+
+async def test_a_project_that_is_opened_again_has_what_was_installed(tmp_path: Path, index: PackageIndex) -> None:
+    settings = Settings(packages=PackagesSection(index=index.url), policy=PolicySection(modules=("gamma",)))
+    async with Engine.open(tmp_path / "again", pool_size=1, settings=settings) as engine:
+        await install(engine, "gamma")
+    async with Engine.open(tmp_path / "again", pool_size=1, settings=settings) as engine:
+        assert (await run(engine, "import gamma")).outcome is Outcome.OK
+        record = engine.project.environments / "default" / RECORD
+        made = json.loads(record.read_text())
+        record.write_text(json.dumps(made | {"python": "/nowhere/python3.11"}))
+    async with Engine.open(tmp_path / "again", pool_size=1, settings=settings) as engine:
+        assert (await run(engine, "result = 1")).result == "1"
+        assert any("interpreter of the scripts' environment is gone" in each for each in engine.project.problems)
+        assert [each.name for each in (await engine.packages.list()).packages] == ["gamma"], "nothing is forgotten"

@@ -1,0 +1,115 @@
+"""Names of packages and locks, as people and indexes write them: what is taken, and what is refused with a sentence."""
+
+from __future__ import annotations
+
+import platform
+
+import pytest
+
+from engine.services.access import ServiceError
+from engine.services.packages.lock import BadLock, Lock
+from engine.services.packages.requirements import (
+    checked_name,
+    checked_requirement,
+    checked_requirements,
+    with_requirements,
+    without_packages,
+)
+from engine.services.packages.uv import problem_in
+
+SHA = "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("--index-url=http://evil.example", "is an option"),
+        (" -r requirements.txt", "is an option"),
+        ("-e.", "is an option"),
+        ("pandas @ https://evil.example/pandas.whl", "a file or an address"),
+        ("https://evil.example/pandas-1-py3-none-any.whl", "a file or an address"),
+        ("git+ssh://host/repo", "a file or an address"),
+        ("./folder", "a file or an address"),
+        ("/etc/passwd", "a file or an address"),
+        ("~/wheels", "a file or an address"),
+        ("pandas-1.0-py3-none-any.whl", "a file or an address"),
+        ("pandas\n--index-url=x", "is no package"),
+        ("pandas\x1b[31m", "is no package"),
+        ("pandas -r x", "is no package"),
+        ("pandas; import os", "is no package"),
+        ("pandas ==", "is no package"),
+        ("", "is no package"),
+        ("a" * 120, "is no package"),
+    ],
+)
+def test_what_is_no_name_of_a_package_is_refused(text: str, says: str) -> None:
+    with pytest.raises(ServiceError, match=says) as refused:
+        checked_requirement(text)
+    assert refused.value.message.isprintable()
+    assert refused.value.hint
+
+
+def test_requirements_are_kept_by_name_and_each_name_is_asked_for_as_it_was_last() -> None:
+    kept = checked_requirements([" numpy >= 2", "pandas", "requests[socks]==2.*", 'tomli; python_version < "3.11"'])
+    assert kept == ["numpy>=2", "pandas", "requests[socks]==2.*", 'tomli; python_version < "3.11"']
+    assert with_requirements(kept, ["NumPy<3"]) == ["NumPy<3", *kept[1:]]
+    assert without_packages(kept, ["tomli", "numpy"]) == ["pandas", "requests[socks]==2.*"]
+    assert checked_name("My_Package.x") == "my-package-x"
+    with pytest.raises(ServiceError):
+        checked_name("numpy>=2")
+
+
+def locked(*files: str, extra: str = "", name: str = "alpha") -> str:
+    wheels = ", ".join(f'{{ url = "{url}", hashes = {{ sha256 = "{SHA}" }} }}' for url in files)
+    return f'lock-version = "1.0"\n[[packages]]\nname = "{name}"\nversion = "1.0"\nwheels = [{wheels}]\n{extra}'
+
+
+def test_of_many_wheels_the_one_that_fits_the_interpreter_best_is_locked() -> None:
+    at = "https://user:secret@index.example/"
+    names = ["alpha-1.0-py3-none-any.whl", "alpha-1.0-cp39-cp39-manylinux2014_x86_64.whl",
+             "alpha-1.0-cp312-cp312-manylinux2014_x86_64.whl", "alpha-1.0-cp39-cp39-win_amd64.whl"]  # fmt: skip
+    text = locked(*(at + name for name in names)).replace("x86_64", platform.machine())
+    assert Lock.read(text, "3.9.18").packages[0].file == names[1].replace("x86_64", platform.machine())
+    lock = Lock.read(text, "3.10.1")
+    assert lock.packages[0].url == "https://index.example/alpha-1.0-py3-none-any.whl"
+    assert lock.packages[0].origin == "index.example"
+    assert Lock.read(lock.text, "3.10.1") == lock
+    elsewhere = Lock.read(locked("file:///wheels/alpha-1.0-py3-none-any.whl"), "3.10.1")
+    assert (elsewhere.key, elsewhere.packages[0].origin) == (lock.key, "/wheels")
+
+
+WHEEL = locked("https://x.example/alpha-1.0-py3-none-any.whl")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("packages = 1", "no lock"),
+        ("[[packages", "not valid TOML"),
+        (locked("https://x.example/alpha-1.0-cp39-cp39-win_amd64.whl"), "has no wheel for Python 3.11.2"),
+        (locked("ftp://x.example/alpha-1.0-py3-none-any.whl"), "an address that cannot be used"),
+        (locked("https://x.example/\\u001b/alpha-1.0-py3-none-any.whl"), "an address that cannot be used"),
+        (WHEEL.replace(SHA, "123"), "no SHA-256"),
+        (locked(extra='sdist = { url = "https://x.example/alpha-1.0.tar.gz" }'), "has no wheel"),
+        (WHEEL + WHEEL.split("\n", 1)[1], "twice"),
+        (locked("https://x.example/alpha-1.0-py3-none-any.whl", name="../alpha"), "a package that is none"),
+    ],
+)  # fmt: skip
+def test_what_is_no_lock_is_refused(text: str, says: str) -> None:
+    with pytest.raises(BadLock, match=says):
+        Lock.read(text, "3.11.2")
+
+
+@pytest.mark.parametrize(
+    ("output", "code"),
+    [
+        ("error: Failed to extract archive\n  cause: No space left on device (os error 28)", "disk_full"),
+        ("error: Failed to fetch: x\n  cause: dns error: failed to lookup address", "index_unreachable"),
+        ("error: something new", "packages"),
+        ("", "packages"),
+    ],
+)
+def test_what_uv_says_becomes_a_sentence(output: str, code: str) -> None:
+    problem = problem_in(output, "index.example")
+    assert problem.code == code
+    assert problem.message.endswith(".")
