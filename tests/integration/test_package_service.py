@@ -236,8 +236,9 @@ async def test_a_bundle_brings_an_environment_to_a_host_without_an_index(
             assert refused.value.code in ("bad_bundle", "bad_request", "hash_mismatch"), name
         assert await offline.packages.list() == before
         assert len(index.asked) == asked, "no index was asked"
-        left = {path.name for path in (tmp_path / "offline/.gatewright/wheels").iterdir()}
-        assert "gamma-1.0-py3-none-any.whl" in left
+        wheels = tmp_path / "offline/.gatewright/wheels"
+        left = {path.name for path in wheels.iterdir()}
+        assert (wheels / "gamma-1.0-py3-none-any.whl").read_bytes() == Release("gamma").wheel()
         assert all(name.endswith(".whl") and not name.startswith(".") for name in left)
 
 
