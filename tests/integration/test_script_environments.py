@@ -22,6 +22,7 @@ from engine.models.scripts import SaveRequest
 from engine.services.access import Actor, Role, ServiceError
 from engine.services.packages.script_builds import CLAIMS
 from engine.services.packages.script_environments import TASK
+from engine.services.packages.uv import uv_program
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -339,13 +340,32 @@ async def test_what_no_run_needed_is_evicted_and_built_again(engine: Engine) -> 
     kept = {each.prefix.name for each in engine.pool.environments_in_use()}
     await engine.script_environments.evict()
     left = {os.path.basename(claim) for claim in claims(engine)}
+    gone = {os.path.basename(claim) for claim in there} - left
     assert left, "a process runs with it"
     assert left <= kept
-    assert len(builds(engine)) == len(left)
+    assert gone
+    assert not gone & set(builds(engine))
     assert (await run(engine, "own/ready.py")).value == "1.1", "it is built again"
     there = claims(engine)
     await asyncio.to_thread(engine.packages.builds.collect)  # whatever processes run with
     assert {os.path.basename(claim) for claim in there} <= set(builds(engine)), "a claim keeps it"
+
+
+@pytest.mark.slow
+async def test_the_same_file_runs_under_uv_run(engine: Engine, index: PackageIndex, tmp_path: Path) -> None:
+    body = "import gwshapes, gwlines\nresult = [gwshapes.VERSION, gwlines.VERSION]\nprint(*result)\n"
+    await save(engine, "own/anywhere.py", script("gwshapes", body=body))
+    await approve(engine, "own/anywhere.py")
+    assert (await run(engine, "own/anywhere.py")).value == ["1.0", "1.1"]
+    file = engine.project.scripts / "own/anywhere.py"
+    chosen = {"UV_DEFAULT_INDEX": index.url, "UV_CACHE_DIR": str(tmp_path), "UV_NO_CONFIG": "1"}
+    chosen |= {"UV_PYTHON": str(engine.pool.environment.interpreter), "UV_PYTHON_DOWNLOADS": "never"}
+    process = await asyncio.create_subprocess_exec(
+        uv_program(), "run", "--no-project", str(file), stdout=asyncio.subprocess.PIPE, cwd=tmp_path, env=chosen
+    )
+    async with asyncio.timeout(PATIENCE):
+        out, _ = await process.communicate()
+    assert (process.returncode, out) == (0, b"1.0 1.1\n")
 
 
 @pytest.mark.slow
