@@ -68,7 +68,7 @@ class UnusableInterpreter(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundInterpreters:
     """What there is on this host, the newest version first.
 
     Attributes:
@@ -89,14 +89,14 @@ def find_interpreters(added: Iterable[Path] = ()) -> list[Interpreter]:
     return look_for_interpreters(added).usable
 
 
-def look_for_interpreters(added: Iterable[Path] = (), used: Iterable[Path] = ()) -> Found:
+def look_for_interpreters(added: Iterable[Path] = (), used: Iterable[Path] = ()) -> FoundInterpreters:
     """Return every interpreter of the usual places, also those that cannot be used. Blocks.
 
     Args:
         added: Paths that an administrator added.
         used: Interpreters of environments, wherever they are.
     """
-    found = Found()
+    found = FoundInterpreters()
     seen: set[Path] = set()
     for path, source in (*_candidates(added), *((path, "used") for path in used)):
         resolved = Path(os.path.realpath(path))

@@ -14,7 +14,7 @@ from engine.models.packages import EnvironmentInfo, PythonInfo, PythonList
 from engine.pool.job import Environment
 from engine.registry.packages import PYTHON_ADD, PYTHON_LIST, PYTHON_REMOVE, PYTHON_USE
 from engine.sandbox.interpreters import (
-    Found,
+    FoundInterpreters,
     Interpreter,
     UnusableInterpreter,
     check_interpreter,
@@ -68,7 +68,7 @@ class Interpreters:
             self.look()
         return self._versions
 
-    def look(self) -> Found:
+    def look(self) -> FoundInterpreters:
         """Return what there is now. Blocks."""
         found = look_for_interpreters(self._added(), [one.interpreter for one in self._environments()])
         self._versions = tuple(one.version for one in found.usable)
