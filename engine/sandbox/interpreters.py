@@ -69,7 +69,7 @@ class UnusableInterpreter(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FoundInterpreters:
-    """What there is on this host, the newest version first.
+    """The interpreters of a host, the newest version first.
 
     Attributes:
         usable: What scripts may run on.
@@ -326,7 +326,7 @@ def _is_program(path: Path) -> bool:
 
 
 def _who_may_change(path: Path) -> str | None:
-    """Say in a clause who else can change a file or put another one in its place; None if no one can."""
+    """Say in a clause who else can change a file or put another one in its place; None if none can."""
     resolved = Path(os.path.realpath(path))
     for place in (resolved, *resolved.parents):
         try:
