@@ -91,15 +91,19 @@ async def test_a_script_of_a_whole_path_is_found_without_looking_at_any_other(
     assert (await engine.scripts.source("tools/greet")).info.title == "Greeting"
 
 
-async def test_packages_that_are_not_installed_are_told_and_the_script_works(engine: Engine) -> None:
+async def test_packages_that_are_not_installed_are_asked_for_before_the_script_runs(engine: Engine) -> None:
     (packages,) = (engine.project.environments / "default").glob("lib/python*/site-packages")
     (packages / "here-1.dist-info").mkdir()
     (packages / "here-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: here\nVersion: 1\n")
-    text = '# /// script\n# dependencies = ["no-such-package>=2", "here"]\n# ///\nresult = 1\n'
-    saved = await engine.scripts.save("needs.py", SaveRequest(text=text), engine.owner)
-    listed = next(info for info in (await engine.scripts.list()).scripts if info.path == "needs.py")
-    assert saved.note == listed.note == "Not installed for scripts here: no-such-package>=2."
+    text = '# /// script\n# dependencies = ["here"]\n# ///\nresult = 1\n'
+    await engine.scripts.save("needs.py", SaveRequest(text=text), engine.owner)
     assert (await engine.call_script("needs")).value == 1
+    text = text.replace('"here"', '"here", "no-such-package>=2"')
+    await engine.scripts.save("more.py", SaveRequest(text=text), engine.owner)
+    with pytest.raises(
+        ServiceError, match=r"that are not all installed here \(here, no-such-package>=2\)"
+    ):
+        await engine.call_script("more")
 
 
 async def test_unsaved_text_of_a_script_runs_under_its_name(engine: Engine) -> None:
