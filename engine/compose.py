@@ -448,8 +448,8 @@ async def _default_environment(project: Project, builds: Builds) -> Environment:
     if (made := await asyncio.to_thread(builds.startable, DEFAULT)) is not None:
         return made
     project.problems.append(
-        "The interpreter of the scripts' environment is gone, so scripts run without packages: run gatewright python "
-        "use VERSION."
+        "The interpreter of the scripts' environment is gone, or another account could change it, so scripts run "
+        "without packages. See gatewright python list, then run gatewright python use VERSION."
     )
     return replace(await ensure_environment(project.environments / BARE), name=DEFAULT)
 

@@ -166,7 +166,7 @@ class Archive:
     def _in_zip(self):
         with zipfile.ZipFile(self._data) as archive:
             for info in archive.infolist():
-                if not info.is_dir():
+                if not info.filename.endswith("/"):
                     yield info.filename, info.file_size, lambda info=info: archive.open(info)
 
     def _in_tar(self):

@@ -114,7 +114,7 @@ def read_projects(export, name):
     except BROKEN as error:
         raise SystemExit(f"{name} is no project export: {shown(error)}") from None
     with archive:
-        infos = [info for info in archive.infolist() if not info.is_dir()]
+        infos = [info for info in archive.infolist() if not info.filename.endswith("/")]
         roots = [info.filename[: -len("project.json")] for info in infos if is_project(info.filename)]
         if not roots:
             raise SystemExit(f"{name} is no project export: there is no project.json in it.")

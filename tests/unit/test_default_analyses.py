@@ -139,7 +139,8 @@ def test_lines_may_have_a_prefix_and_need_not_be_in_order() -> None:
     lines = [drift(f"2026/11/20 03:0{minute}:00", 1500) for minute in (5, 1, 3)]
     found = call("clock_drift", "".join(f"Nov 20 03:00:00 gw java[7]: {line}" for line in lines))
     assert (found["warnings"], found["from"], found["to"]) == (3, "2026/11/20 03:01:00", "2026/11/20 03:05:00")
-    assert [each["warnings"] for each in found["episodes"]] == [3]
+    (episode,) = found["episodes"]
+    assert (episode["from"], episode["to"], episode["warnings"]) == ("2026/11/20 03:01:00", "2026/11/20 03:05:00", 3)
 
 
 def test_a_clock_that_was_set_back_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,13 +151,13 @@ def test_a_clock_that_was_set_back_is_told_of(capsys: pytest.CaptureFixture[str]
 
 def test_dates_that_are_none_and_enormous_numbers_count_for_nothing() -> None:
     log = drift("0001/01/01 00:00:00", 5) + drift("2026/99/99 99:99:99", 5) + drift("2026/11/20 03:00:00", "9" * 50)
-    assert call("clock_drift", log, before=10**12, startup=-5)["warnings"] == 0
+    assert call("clock_drift", log, before=10**18, startup=-5)["warnings"] == 0
 
 
 def test_as_many_restarts_as_a_log_can_hold_take_no_time() -> None:
     launch = "STATUS | wrapper  | 2026/11/20 03:00:00 | Launching a JVM...\n"
-    found = call("clock_drift", (launch + drift("2026/11/20 03:00:00", 1500)) * 30_000)
-    assert (found["starts"], found["warnings"], len(found["restarts"])) == (30_000, 30_000, 30)
+    found = call("clock_drift", (launch + drift("2026/11/20 03:00:00", 1500)) * 8_000)
+    assert (found["starts"], found["warnings"], len(found["restarts"])) == (8_000, 8_000, 30)
 
 
 DIGEST = {"error": 10, "warn": 19, "info": 21}
@@ -183,8 +184,13 @@ def test_a_packed_log_is_read_up_to_where_it_is_broken(capsys: pytest.CaptureFix
 
 def test_a_packed_line_without_an_end_is_cut() -> None:
     line = "INFO   | jvm 1    | 2026/11/20 03:00:00 | W [a] [03:00:00]: late\n"
-    found = call("log_digest", gzip.compress(line.encode() + b"x" * 30_000_000), hours=0)
-    assert found["levels"] == {"warn": 1}
+    data = line.encode() + b"-" * 5_000_000 + line.encode()
+    assert call("log_digest", gzip.compress(data), hours=0)["levels"] == {"warn": 2}, "one line of five megabytes"
+
+
+def test_a_file_that_begins_with_zeros_is_no_log_and_may_be_one_line() -> None:
+    line = b"INFO   | jvm 1    | 2026/11/20 03:00:00 | W [a] [03:00:00]: late\n"
+    assert call("log_digest", b"\0" * 5_000 + b"\n" + line)["entries"] == 0
 
 
 def test_an_exported_log_and_one_of_another_java_program_are_digested(tmp_path: Path) -> None:
@@ -279,8 +285,8 @@ def test_who_waits_in_object_wait_holds_nothing() -> None:
     assert (found["deadlocks"], found["locks"]) == ([], [])
 
 
-def test_a_circle_of_twenty_thousand_threads_is_found() -> None:
-    count = 20_000
+def test_a_circle_of_five_thousand_threads_is_found() -> None:
+    count = 5_000
     threads = [
         {
             "id": n,
@@ -350,6 +356,12 @@ def test_a_journal_with_the_newest_first_tells_the_same() -> None:
     assert found == call("alarm_journal", sample("alarm_journal.csv"))
 
 
+def test_what_is_of_one_second_is_read_in_the_order_of_the_file() -> None:
+    rows = "2026-11-20 06:00:09,b,Active,1", "2026-11-20 06:00:00,a,Clear,1", "2026-11-20 06:00:00,a,Active,1"
+    assert call("alarm_journal", journal(*rows))["active_at_the_end"] == 1
+    assert call("alarm_journal", journal(*reversed(rows)))["active_at_the_end"] == 1
+
+
 def test_a_cell_without_an_end_is_refused_with_its_line(capsys: pytest.CaptureFixture[str]) -> None:
     found = call("alarm_journal", journal("2026-11-20 06:00:00,a,0,1", '2026-11-20 06:00:00,"' + "b" * 200_000))
     assert "Line 3" in found["problem"]
@@ -357,9 +369,9 @@ def test_a_cell_without_an_end_is_refused_with_its_line(capsys: pytest.CaptureFi
     assert "is no CSV text" in capsys.readouterr().out
 
 
-def test_an_alarm_that_comes_a_hundred_thousand_times_in_a_second() -> None:
-    found = call("alarm_journal", journal(*["2026-11-20 06:00:00,a,0,1"] * 100_000))
-    assert (found["chattering"][0]["in_a_minute"], found["rating"]) == (100_000, "unacceptable")
+def test_an_alarm_that_comes_a_thirty_thousand_times_in_a_second() -> None:
+    found = call("alarm_journal", journal(*["2026-11-20 06:00:00,a,0,1"] * 30_000))
+    assert (found["chattering"][0]["in_a_minute"], found["rating"]) == (30_000, "unacceptable")
 
 
 # -- certificates ------------------------------------------------------------------------------------------------------
@@ -383,6 +395,20 @@ def test_certificates_in_pkcs_7_are_read() -> None:
     inner = der(0x02, b"\1") + der(0x31, b"") + der(0x30, signed_data) + der(0xA0, sample("old_gateway.der") * 2)
     found = call("cert_expiry", der(0x30, signed_data + der(0xA0, der(0x30, inner))), today="2026-11-20")
     assert [each["subject"] for each in found["certificates"]] == ["CN=old-gateway, O=Example Plant"] * 2
+
+
+def test_an_issuer_of_the_same_name_with_another_key_is_another_one() -> None:
+    leaf, _, issuing = sample("gateway_certificates.pem").split(b"-----END CERTIFICATE-----\n")[:3]
+    other = bytearray(base64.b64decode(b"".join(issuing.split(b"\n")[1:])))
+    at = other.index(bytes.fromhex("551d0e0416 0414")) + 7  # subjectKeyIdentifier
+    other[at] ^= 0xFF
+    text = base64.encodebytes(bytes(other))
+    chains = [
+        call("cert_expiry", leaf + b"-----END CERTIFICATE-----\n" + each + b"-----END CERTIFICATE-----\n")["chain"]
+        for each in (issuing, b"-----BEGIN CERTIFICATE-----\n" + text)
+    ]
+    assert [each["kind"] for each in chains] == ["chain", "a collection, no single chain"]
+    assert chains[0]["missing"] == "CN=Example Plant Root CA, O=Example Plant"
 
 
 def test_a_private_key_and_keystores_are_named_and_not_read(capsys: pytest.CaptureFixture[str]) -> None:
@@ -462,6 +488,16 @@ def test_a_database_that_is_none_is_said_to_be_one() -> None:
     assert found["databases"][1]["problem"] == "it is no SQLite database"
     assert any("no project.json" in problem for problem in found["problems"])
     assert any("no configuration" in problem for problem in found["problems"])
+
+
+def test_a_damaged_database_is_found(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "config.idb")) as database:
+        database.execute("CREATE TABLE tags (name)")
+    damaged = bytearray((tmp_path / "config.idb").read_bytes())
+    damaged[36:40] = b"\0\0\0\7"  # free pages that are not there
+    (found,) = call("backup_check", archive({"db_backup_sqlite.idb": bytes(damaged)}))["databases"]
+    assert not found["readable"]
+    assert found["problem"].startswith("it is damaged")
 
 
 def test_a_zip_bomb_is_not_unpacked() -> None:

@@ -491,7 +491,7 @@ def _print_environments(invocation: Invocation, found: EnvironmentList) -> None:
     width = terminal_width(streams.out.is_terminal)
     streams.out.line(render(head, rows, right="packages", width=width, less=("interpreter", "by", "built")))
     if found.own:
-        streams.notify(f"{found.own} more were made for the dependencies of scripts")
+        streams.notify(f"{found.own} more {'was' if found.own == 1 else 'were'} made for the dependencies of scripts")
 
 
 def _counted(count: int) -> str:

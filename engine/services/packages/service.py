@@ -618,7 +618,10 @@ def _info(present: Present) -> EnvironmentInfo:
     record = present.record
     problem = None
     if present.environment is None:
-        problem = f"Its interpreter {record.python or 'bin/python'} does not run: gatewright python use VERSION"
+        problem = (
+            f"Its interpreter {record.python or 'bin/python'} does not run, or another account could change it: "
+            "gatewright python use VERSION"
+        )
     return EnvironmentInfo(
         name=present.name,
         python=record.version,
