@@ -84,6 +84,7 @@ class ScriptService:
         self._shared = shared
         self._leases = leases or EditLeases()
         self._shown: dict[str, tuple[ScriptRow, ScriptInfo]] = {}
+        self._shown_for: tuple[str, ...] = ()
         """What was made of the rows of the last list."""
 
     @implements(SCRIPTS_LIST)
@@ -286,6 +287,8 @@ class ScriptService:
         await self._reconciler.removed(path)
 
     def _infos(self, rows: Sequence[ScriptRow], *, every: bool) -> Sequence[ScriptInfo]:
+        if (pythons := self._dependencies.pythons) != self._shown_for:
+            self._shown, self._shown_for = {}, pythons  # what fits is judged again
         shown: dict[str, tuple[ScriptRow, ScriptInfo]] = {}
         notes = name_notes([row.path for row in rows])
         for row in rows:
