@@ -257,8 +257,16 @@ class ScriptService:
         """Paths of scripts that ask for packages that no administrator has approved. Blocks."""
         if self._environments is None:
             return set()
-        waits = self._environments.waits
-        return {info.path for info in infos if info.dependencies and not info.shared and waits(info)}
+        known: dict[tuple[object, ...], bool] = {}  # many ask for the same
+        waiting = set()
+        for info in infos:
+            if info.dependencies and not info.shared:
+                asked = (*info.dependencies, info.requires_python, info.environment)
+                if asked not in known:
+                    known[asked] = self._environments.waits(info)
+                if known[asked]:
+                    waiting.add(info.path)
+        return waiting
 
     async def with_other_shared_code(self, paths: set[str]) -> set[str]:
         """Those of the approved scripts that import another shared code than they were approved with."""
