@@ -215,7 +215,7 @@ def read_database(content, reader, name):
                 connection.text_factory = lambda data: data.decode("utf-8", "replace")
                 connection.execute("PRAGMA trusted_schema = OFF")
                 read_tables(connection, reader, name)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite may say what is wrong in the bytes that are
             raise SystemExit(f"{name} cannot be read as a database: {shown(error)}") from None
 
 
