@@ -18,6 +18,8 @@ from engine.config import ConfigError, Settings
 from engine.lock import LifetimeLock
 from engine.models.engine import SlotState
 from engine.models.packages import DEFAULT
+from engine.models.runs import Mode
+from engine.models.scripts import ScriptInfo
 from engine.paths import EnginePaths
 from engine.pool.environment import ensure_environment
 from engine.pool.job import Environment, Limits
@@ -96,6 +98,7 @@ from store.disk_space import DiskSpace, Floor, ReadOnlySpace, Reserve, has_room
 from store.errors import LowDisk, ProjectError, StoreError
 from store.files.documents import DocumentFiles
 from store.files.scripts import ScriptFiles
+from store.frontmatter.read import Frontmatter
 from store.git.trust import TrustFile
 from store.index.reconcile import Reconciler
 from store.project import MARKER, Project
@@ -309,7 +312,21 @@ async def compose(
     wait = settings.pool.api_queue_wait
     runs = RunService(pool, state, request_checks, shared, buffers, events, metrics, space, audit, key, wait)
     run_history = RunHistory(runs, state, scripts, shared, buffers)
-    checks = ScriptChecks(examiner, imports, rules, shared)
+
+    async def expect(path: str, front: Frontmatter) -> None:
+        info = ScriptInfo(
+            path=path,
+            title=front.title,
+            dependencies=list(front.dependencies),
+            requires_python=front.requires_python,
+            environment=front.environment,
+        )
+        with suppress(ServiceError):  # its run will say so
+            found = await script_environments.choose(info, Mode.RESTRICTED, None)
+            if isinstance(found, Environment):
+                pool.expect(found)
+
+    checks = ScriptChecks(examiner, imports, rules, shared, expect)
     await runs.begin()
     stack.push_async_callback(runs.close)
     pool_service = PoolService(pool, metrics, events, audit)
@@ -431,8 +448,8 @@ async def _default_environment(project: Project, builds: Builds) -> Environment:
     if (made := await asyncio.to_thread(builds.startable, DEFAULT)) is not None:
         return made
     project.problems.append(
-        "The interpreter of the scripts' environment is gone, so scripts run without packages: run gatewright python "
-        "use VERSION."
+        "The interpreter of the scripts' environment is gone, or another account could change it, so scripts run "
+        "without packages. See gatewright python list, then run gatewright python use VERSION."
     )
     return replace(await ensure_environment(project.environments / BARE), name=DEFAULT)
 

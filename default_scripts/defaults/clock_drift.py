@@ -67,6 +67,9 @@ MARK = re.compile(
     r"|(?P<stop>TERM trapped|INT trapped|Wrapper Stopped)",
     re.IGNORECASE,
 )
+WORDS = ("drift", "JVM", "CPU time", "OutOfMemory", "trapped", "Stopped", "Ping ")
+"""One of them is in every line with a mark: looking for a word is much faster."""
+
 REASONS = {
     "memory": "out of memory",
     "hung": "the JVM hung",
@@ -101,7 +104,7 @@ def read(lines):
         stamp = stamped[1]
         first = min(first or stamp, stamp)
         last = max(last, stamp)
-        if found := MARK.search(line[:1000]):
+        if any(word in line for word in WORDS) and (found := MARK.search(line[:1000])):
             name = next(each for each in found.groupdict() if found[each] is not None)
             events.append((stamp, name, int(found["ms"] or found["seconds"] or found["took"] or 0)))
     events.sort(key=lambda event: event[0])  # rotated and joined logs need not be in order

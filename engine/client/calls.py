@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar, overload
 
@@ -106,6 +106,27 @@ class Calls:
                     if not chunk:
                         return
                     write(chunk)
+
+    async def send(
+        self,
+        operation: Operation[A, P, Any],
+        params: P,
+        chunks: Iterable[bytes] | AsyncIterable[bytes],
+        size: int | None = None,
+    ) -> A:
+        """Hand content to an operation that takes a file, and return its answer.
+
+        Raises:
+            EngineError: The engine refused.
+            EngineUnreachable: It cannot be reached, or does not answer within the operation's patience.
+        """
+        with unreachable(harmless=False, when_silent=self.transport.when_silent):
+            async with (
+                asyncio.timeout(operation.patience),
+                self.transport.upload(operation.method, operation.target(params), chunks, size) as response,
+            ):
+                self._look_at(response)
+                return await read_answer(response, operation.answer)
 
     async def stream(
         self, operation: Operation[Any, P, Any], params: P, body: Model | None = None, headers: Headers = ()

@@ -153,7 +153,7 @@ class PythonInfo(Model, frozen=True):
     path: str
     version: str
     source: str
-    """``system``, ``local``, ``pyenv``, ``uv``, ``added`` or ``own`` (the engine's)."""
+    """``system``, ``local``, ``pyenv``, ``uv``, ``added``, ``own`` (the engine's) or ``used`` (by an environment)."""
     environments: list[str] = []
     """Names of those that run on it."""
     problem: str | None = None

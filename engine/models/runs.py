@@ -323,6 +323,10 @@ class RunInputs(Model, frozen=True):
     variables: dict[str, Any] = {}
     entrypoint: str | None = None
     """Only when the request named one."""
+    environment: str = ""
+    """Likewise."""
+    python: str = ""
+    """Likewise."""
     files: list[RunFileInput] = []
     buffers: list[RunFileInput] = []
     argv: list[str] = []

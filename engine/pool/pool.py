@@ -127,6 +127,13 @@ class Pool:
             self._enqueue(assignment)
         return assignment.ending
 
+    def expect(self, environment: Environment) -> None:
+        """Make a slot ready for a run in ``environment`` that will probably come, if one can be spared for it."""
+        profile = self._usual.inside(environment)
+        if not self._closed and not self._has(profile) and not any(slot.expects(profile) for slot in self.slots()):
+            self._warming.wanted(profile)
+            self._warming.missed(profile, self._usual)
+
     def _note_preloads(self, assignment: Assignment) -> None:
         """Decide what a run is to find imported ahead."""
         profile = assignment.profile
@@ -418,7 +425,7 @@ class Pool:
 
     def _better_later(self, assignment: Assignment) -> str | None:
         """Return the reason to wait of a run for which a slot is about to be ready, better than any that is free."""
-        if self._switch is not None and self._comes(assignment.profile):
+        if self._switch is not None and self._switch.goes_on and self._comes(assignment.profile):
             return WAITING_FOR_SLOT
         ahead = assignment.ahead
         if ahead is None:

@@ -54,6 +54,11 @@ class Switch:
         self._task.add_done_callback(_noted)
 
     @property
+    def goes_on(self) -> bool:
+        """Whether slots are still to go over."""
+        return not self._task.done()
+
+    @property
     def untried(self) -> bool:
         """Whether it is still to be seen that something can be started in the new environment."""
         return not self._proved and not self._task.done()

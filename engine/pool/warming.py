@@ -90,7 +90,7 @@ class Warming:
         self._uses[profile] = Use(now)
 
     def missed(self, profile: Profile, bare: Profile) -> None:
-        """Warm a slot for the next run of ``profile``: this one begins in a slot that only serves ``bare``."""
+        """Make a slot of ``bare`` ready for the next run of ``profile``."""
         if self._task is not None and not self._task.done():
             return
         found = self._spare(profile, bare)
@@ -148,7 +148,7 @@ class Warming:
         # None to spare: then one that is warm already gets the one thing and the other.
         for slot in sorted(slots, key=lambda slot: (not slot.idle, slot.used)):
             more = slot.profile.with_preloads(profile.preloads)
-            warm = slot.profile != bare and slot.profile.serves(bare)
+            warm = slot.profile != bare and slot.profile.serves(bare) and more.serves(profile)
             if warm and not self._has_failed(more) and self._may_grow(slot.profile, more):
                 return slot, more
         return None
@@ -164,7 +164,7 @@ class Warming:
         problem = await slot.succeed(profile)
         if problem is not None:
             # What cannot be imported is the run's to tell of, in its own words.
-            log.info("no slot has %s imported ahead: %s", ", ".join(profile.preloads), problem)
+            log.info("no slot is ready for %s: %s", ", ".join(profile.preloads) or "an environment", problem)
             self._failed[profile] = self._clock()
             return
         pid = slot.pid_for(profile)

@@ -46,6 +46,11 @@ class PackageParams(Model, frozen=True):
     environment: EnvironmentName = DEFAULT
 
 
+class BundleParams(Model, frozen=True):
+    name: Annotated[str, Meta(min_length=1, max_length=255, description="The file's name.")]
+    environment: EnvironmentName = DEFAULT
+
+
 class PackageSearchParams(Model, frozen=True):
     q: Annotated[str, Meta(min_length=1, max_length=100, description="A package's name, or its beginning.")]
     environment: EnvironmentName = DEFAULT
@@ -119,6 +124,29 @@ PACKAGES_UNINSTALL = Operation(
     body=UninstallRequest,
     patience=INSTALL_TIMEOUT,
 )
+PACKAGES_BUNDLE = Operation(
+    "packages.bundle",
+    "GET",
+    "/packages/bundle/{name}",
+    bytes,
+    "admin",
+    "Bundle an environment's packages into one file, for a host without an index",
+    params=BundleParams,
+    raw_answer=True,
+    cancels=True,
+    patience=INSTALL_TIMEOUT,
+)
+PACKAGES_INSTALL_BUNDLE = Operation(
+    "packages.install_bundle",
+    "POST",
+    "/packages/bundle",
+    PackagePlan,
+    "admin",
+    "Install a bundle: the environment becomes what it was where the bundle was made",
+    params=EnvironmentParams,
+    raw_body=True,
+    patience=INSTALL_TIMEOUT,
+)
 ENVIRONMENTS_LIST = Operation(
     "environments.list", "GET", "/environments", EnvironmentList, "viewer", "List the environments of this project"
 )
@@ -175,6 +203,8 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     PACKAGES_INSTALL,
     PACKAGES_UPGRADE,
     PACKAGES_UNINSTALL,
+    PACKAGES_BUNDLE,
+    PACKAGES_INSTALL_BUNDLE,
     ENVIRONMENTS_LIST,
     ENVIRONMENTS_CREATE,
     ENVIRONMENTS_REMOVE,

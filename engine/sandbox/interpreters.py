@@ -42,7 +42,8 @@ class Interpreter:
     Attributes:
         path: Absolute and resolved.
         version: Such as ``3.12.3``.
-        source: ``system``, ``local``, ``pyenv``, ``uv``, ``added`` or ``own``, which is the engine's.
+        source: ``system``, ``local``, ``pyenv``, ``uv``, ``added``, ``own``, which is the engine's, or ``used``, by an
+            environment.
     """
 
     path: Path
@@ -88,16 +89,21 @@ def find_interpreters(added: Iterable[Path] = ()) -> list[Interpreter]:
     return look_for_interpreters(added).usable
 
 
-def look_for_interpreters(added: Iterable[Path] = ()) -> Found:
-    """Return every interpreter of the usual places, also those that cannot be used. Blocks."""
+def look_for_interpreters(added: Iterable[Path] = (), used: Iterable[Path] = ()) -> Found:
+    """Return every interpreter of the usual places, also those that cannot be used. Blocks.
+
+    Args:
+        added: Paths that an administrator added.
+        used: Interpreters of environments, wherever they are.
+    """
     found = Found()
     seen: set[Path] = set()
-    for path, source in _candidates(added):
+    for path, source in (*_candidates(added), *((path, "used") for path in used)):
         resolved = Path(os.path.realpath(path))
         if resolved in seen:
             continue
         seen.add(resolved)
-        if source != "added" and not _is_program(resolved):
+        if source not in ("added", "used") and not _is_program(resolved):
             continue  # a shim of pyenv's, or nothing of ours
         try:
             found.usable.append(check_interpreter(resolved, source))
@@ -152,6 +158,14 @@ def interpreter_of(prefix: Path) -> Path:
         if found.is_absolute() and found.is_file() and not found.is_relative_to(prefix):
             return check_interpreter(found).path
     raise UnusableInterpreter(f"The interpreter that {prefix} was made from is not known.", linked)
+
+
+def distrust(interpreter: Path) -> str | None:
+    """Say in a clause why an interpreter that is in use must not be executed any longer; None if nothing is wrong.
+
+    It is not run for that. The engine's own is trusted as it is: this process runs on it. Blocks.
+    """
+    return None if interpreter == Path(os.path.realpath(sys.executable)) else _who_may_change(interpreter)
 
 
 def version_parts(version: str) -> tuple[int, ...]:

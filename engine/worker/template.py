@@ -14,6 +14,7 @@ import os
 import select
 import struct
 import sys
+import time
 from _frozen_importlib_external import PathFinder
 
 from . import kernel, landlock, limits, namespaces
@@ -51,6 +52,9 @@ CREDENTIALS = struct.Struct("3i")
 """struct ucred of unix(7): pid, uid, gid."""
 
 NOBODY = (0, 0, 0)
+
+THREAD_PATIENCE, THREAD_CHECK = 0.5, 0.002
+"""Seconds that threads of preloads have to end, and between two looks."""
 
 NAMESPACES = ("user", "pid", "mnt", "net", "ipc", "uts")
 
@@ -174,12 +178,14 @@ class Template:
         if names:
             if not self._admin:
                 os.dup2(0, 2)  # the engine's log is not theirs to write to
+            if self._own_pidns is not None:
+                namespaces.next_child_in_own_pid_namespace(self._own_pidns)
             _import(names)
             exercises = sys.modules.get(f"{__package__}.exercises")
             if exercises is not None:
                 exercises.in_template()
                 self._run.exercise = exercises.in_child
-            if self._figures.threads() != 1:
+            if not self._alone():
                 raise RuntimeError("a preloaded module has started threads, which a fork would lose")
             if _has_children():
                 raise RuntimeError("a preloaded module has started a process")
@@ -187,6 +193,14 @@ class Template:
             self._size = self._figures.mapped()
         self._figures.close()
         gc.freeze()
+
+    def _alone(self) -> bool:
+        """Whether this is the only thread. One that has been told to end, as matplotlib's timer, may take a moment."""
+        patience = THREAD_PATIENCE
+        while self._figures.threads() != 1 and patience > 0:
+            time.sleep(THREAD_CHECK)
+            patience -= THREAD_CHECK
+        return self._figures.threads() == 1
 
     def _tested(self, request: ForkRequest) -> dict[str, str]:
         """What a child like those to come could do and what not, each tried for real."""

@@ -144,16 +144,30 @@ async def switching(pool: Pool, environments: list[Environment], switches: int) 
     }  # fmt: skip
 
 
-async def others(pool: Pool, environment: Environment, count: int) -> dict[str, list[float]]:
+async def others(pool: Pool, environment: Environment, folder: Path, count: int) -> dict[str, list[float]]:
     """First runs in an environment that no slot has, and the ones after them."""
-    first, second = [], []
+    first, second, expected, usual = [], [], [], []
     for number in range(count):
         own = Profile(environment=replace(environment, name=f"own-{number}"))
         await ready(pool)
         first.append(await run(pool, "result = 1", profile=own))
         await ready(pool)
         second.append(await run(pool, "result = 1", profile=own))
-    return {"first": first, "second": second}
+        await ready(pool)
+        usual.append(await run(pool, "result = 1"))
+        # As the console does when a script is opened: its check tells what its run will need.
+        async with pool_of(folder / f"expected-{number}", pool.environment, 2) as other:
+            other.expect(environment)
+            while not any(slot.environment for slot in other.info().slots):
+                await asyncio.sleep(0.001)
+            await ready(other)
+            expected.append(await run(other, "result = 1", profile=Profile(environment=environment)))
+    return {
+        "first run in another environment": first,
+        "second run in another environment": second,
+        "first run in one that was expected": expected,
+        "run in the usual one": usual,
+    }
 
 
 @contextlib.asynccontextmanager
@@ -206,9 +220,10 @@ async def measure(folder: Path, environment: Environment, second: Environment, *
         note("PNG, ADMIN, imported ahead", await samples(pool, PLOT, plots, ("matplotlib",), admin))
         note("PNG, RESTRICTED, imported by itself", [await run(pool, PLOT) for _ in range(2 if quick else 5)])
         note("PNG, ADMIN, imported by itself", [await run(pool, PLOT, profile=admin) for _ in range(2 if quick else 5)])
+    other = replace(second, name="other")
     async with pool_of(folder / "b", environment, 3) as pool:
-        for name, values in (await others(pool, second, 3 if quick else 20)).items():
-            note(f"{name} run in another environment", values)
+        for name, values in (await others(pool, other, folder, 3 if quick else 20)).items():
+            note(name, values)
         found["switch"] = await switching(pool, [environment, second], 2 if quick else 10)
         print("switch under load:", json.dumps(found["switch"]))
     return found

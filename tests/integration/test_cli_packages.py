@@ -93,6 +93,8 @@ def test_an_environment_is_made_for_code_and_removed(project: CliProject) -> Non
     assert (made.returncode, "the environment reports has Python" in made.stderr) == (0, True), made.stderr
     ran = project.call("exec", "--environment", "reports", "import units; result = units.VERSION")
     assert ran.stdout == "2.0\n", ran.stderr
+    again = project.call("runs", "replay", str(project.newest_run()["id"]))
+    assert again.stdout.endswith("2.0\n"), again.stderr
     assert project.call("exec", "import units").returncode == exit_codes.FAILED, "the default one has none of it"
     listed = project.call("packages", "environments", "list").stdout.splitlines()
     assert [line.split()[0] for line in listed] == ["environment", "default", "reports"]

@@ -28,7 +28,7 @@ def test_packages_are_shown_approved_and_there_when_the_script_runs(project: Cli
     project.script("table.py", TEXT)
     refused = project.call("run", "table")
     assert refused.returncode == 4
-    assert "asks for packages that are not installed here (gwtable)" in refused.stderr
+    assert "asks for packages that are not all installed here (gwtable)" in refused.stderr
     assert "gatewright scripts approve table.py" in refused.stderr
     shown = project.call("scripts", "approve", "table")
     assert shown.returncode == 2

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import uvloop
+from mounts import needs_mounts, small_disk
 from package_index import SDIST, PackageIndex, Release, package_index, wheelhouse
 
 from engine.config import PackagesSection
@@ -142,6 +142,7 @@ async def test_nothing_of_a_package_is_executed_and_nothing_gets_out_of_its_fold
     assert not list(tmp_path.rglob("outside.txt"))
 
 
+@pytest.mark.slow
 async def test_an_index_that_hangs_is_given_up_and_a_cancelled_build_leaves_nothing(
     index: PackageIndex, tmp_path: Path
 ) -> None:
@@ -183,7 +184,7 @@ async def test_credentials_reach_the_index_and_nothing_else(tmp_path: Path) -> N
 
 
 async def test_the_wheelhouse_is_enough_where_it_has_everything(index: PackageIndex, tmp_path: Path) -> None:
-    house = wheelhouse(tmp_path / "wheels", Release("alpha", requires=("beta>=1",)), Release("beta"))
+    house = wheelhouse(tmp_path / "house", Release("alpha", requires=("beta>=1",)), Release("beta"))
     before = list(index.asked)
     settings = PackagesSection(index=index.url, wheelhouse=str(house))
     builds = builds_of(tmp_path, settings)
@@ -240,20 +241,26 @@ async def test_what_nothing_needs_goes_and_what_is_claimed_or_in_use_stays(build
     assert left(builds) == []
 
 
+@needs_mounts
+async def test_a_full_disk_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
+    large = Release("large", files={"large/data.bin": os.urandom(3 << 20)})
+    with package_index(large) as index, small_disk(tmp_path / "disk", 2 << 20) as disk:
+        builds = builds_of(disk, PackagesSection(index=index.url))
+        lock = await builds.uv.lock(["large"], PYTHON)
+        with pytest.raises(ServiceError, match=r"disk.*[Nn]othing was changed") as refused:
+            await builds.make(lock, PYTHON, "default")
+        assert refused.value.code in ("disk", "disk_full")
+        assert left(builds) == []
+
+
 def _running(folder: Path) -> list[str]:
     """Command lines of processes that work on ``folder``."""
     found = []
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        found = []
-        for process in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                line = process.read_bytes()
-            except OSError:
-                continue
-            if str(folder).encode() in line:
-                found.append(line.decode(errors="replace"))
-        if not found:
-            break
-        time.sleep(0.05)
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = process.read_bytes()
+        except OSError:
+            continue
+        if str(folder).encode() in line:
+            found.append(line.decode(errors="replace"))
     return found

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import zipfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -125,6 +127,7 @@ async def test_what_fails_leaves_everything_as_it_was(engine: Engine) -> None:
     assert set(builds(engine)) <= set(found), "what is there already is not built again"
 
 
+@pytest.mark.slow
 async def test_a_run_that_goes_on_ends_with_the_packages_that_it_began_with(engine: Engine) -> None:
     await install(engine, "alpha")
     code = "import time, sys\nprint('going')\ntime.sleep(1.5)\nimport alpha\nresult = sys.prefix"
@@ -186,6 +189,7 @@ async def test_what_an_index_offers_is_found_by_name(engine: Engine, index: Pack
     assert (nothing.packages, nothing.warning) == ([], None)
 
 
+@pytest.mark.slow
 async def test_a_project_that_is_opened_again_has_what_was_installed(tmp_path: Path, index: PackageIndex) -> None:
     settings = Settings(packages=PackagesSection(index=index.url), policy=PolicySection(modules=("gamma",)))
     async with Engine.open(tmp_path / "again", pool_size=1, settings=settings) as engine:
@@ -199,3 +203,63 @@ async def test_a_project_that_is_opened_again_has_what_was_installed(tmp_path: P
         assert (await run(engine, "result = 1")).result == "1"
         assert any("interpreter of the scripts' environment is gone" in each for each in engine.project.problems)
         assert [each.name for each in (await engine.packages.list()).packages] == ["gamma"], "nothing is forgotten"
+
+
+async def read(content: bytes | memoryview) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), 500):
+        yield bytes(content[start : start + 500])
+
+
+@pytest.mark.slow
+async def test_a_bundle_brings_an_environment_to_a_host_without_an_index(
+    engine: Engine, index: PackageIndex, tmp_path: Path
+) -> None:
+    await install(engine, "alpha", "gamma")
+    bundle = await engine.packages.bundle("plant.gwpackages", "default", engine.owner, "cli")
+    settings = Settings(packages=PackagesSection(index="none"), policy=PolicySection(modules=("alpha", "gamma")))
+    async with Engine.open(tmp_path / "offline", pool_size=1, settings=settings) as offline:
+        asked = len(index.asked)
+        with pytest.raises(ServiceError, match="no packages that could be bundled"):
+            await offline.packages.bundle("x", "default", offline.owner, "cli")
+        plan = await offline.packages.install_bundle("default", read(bundle), offline.owner, "cli")
+        assert [(each.name, each.change) for each in plan.packages if each.name != "beta"] == [
+            ("alpha", "new"), ("gamma", "new"),
+        ]  # fmt: skip
+        assert plan.requirements == ["alpha", "gamma"]
+        assert (await run(offline, "import alpha, gamma")).outcome is Outcome.OK
+        assert await uninstall(offline, "alpha") == [("alpha", "removed"), ("beta", "removed"), ("gamma", "same")]
+        assert await install(offline, "gamma") == [("gamma", "same")], "what a bundle brought can be had again"
+        before = await offline.packages.list()
+        for name, damage in damaged(bytes(bundle)).items():
+            with pytest.raises(ServiceError) as refused:
+                await offline.packages.install_bundle("default", read(damage), offline.owner, "cli")
+            assert refused.value.code in ("bad_bundle", "bad_request", "hash_mismatch"), name
+        assert await offline.packages.list() == before
+        assert len(index.asked) == asked, "no index was asked"
+        wheels = tmp_path / "offline/.gatewright/wheels"
+        left = {path.name for path in wheels.iterdir()}
+        assert (wheels / "gamma-1.0-py3-none-any.whl").read_bytes() == Release("gamma").wheel()
+        assert all(name.endswith(".whl") and not name.startswith(".") for name in left)
+
+
+def damaged(bundle: bytes) -> dict[str, bytes]:
+    """Bundles that must not be taken."""
+    with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
+        members = {info.filename: archive.read(info) for info in archive.infolist()}
+    wheel = "wheels/gamma-1.0-py3-none-any.whl"
+    changed = {
+        "another wheel": members | {wheel: members["wheels/alpha-1.0-py3-none-any.whl"]},
+        "no wheel": {name: content for name, content in members.items() if name != wheel},
+        "another place": members | {"pylock.toml": members["pylock.toml"].replace(b"/gamma-1.0", b"/..%2Fgamma-1.0")},
+        "another platform": members | {"pylock.toml": members["pylock.toml"].replace(b"any.whl", b"win32.whl")},
+        "an option": members | {"bundle.json": members["bundle.json"].replace(b'"gamma"', b'"-r/etc/passwd"')},
+        "newer": members | {"bundle.json": members["bundle.json"].replace(b'"format":1', b'"format":2')},
+    }
+    made = {"cut": bundle[: len(bundle) // 2], "no archive": b"x" * 4000, "empty": b""}
+    for name, files in changed.items():
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w") as archive:
+            for path, data in files.items():
+                archive.writestr(path, data)
+        made[name] = content.getvalue()
+    return made

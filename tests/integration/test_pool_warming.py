@@ -155,6 +155,26 @@ async def test_a_slot_that_no_run_wants_so_becomes_a_usual_one(packages: Environ
         await until_ready(pool)
 
 
+async def test_a_slot_is_ready_for_the_first_run_in_an_environment_that_is_expected(
+    packages: Environment, tmp_path: Path
+) -> None:
+    own = replace(_ensure(tmp_path / "default"), name="reports")
+    (own.packages / "only_there.py").write_text("")
+    async with pool_of(2, environment=packages) as pool:
+        states: list[SlotState] = []
+        pool.on_change = lambda: states.extend(slot.state for slot in pool.info().slots)
+        for _ in range(3):
+            pool.expect(own)
+        await until(lambda: [slot.environment for slot in pool.info().slots] == ["", "reports"], "one slot has it")
+        await until_ready(pool)
+        done = await run(pool, "import only_there\nresult = 1", profile=FREE_IMPORTS.inside(own))
+        assert done.value == 1
+        pool.expect(replace(own, name="other"))  # and the last usual slot stays one
+        await until_ready(pool)
+        assert SlotState.STARTING not in states
+        assert [slot.environment for slot in pool.info().slots] == ["", "reports"]
+
+
 async def test_a_package_that_cannot_be_imported_is_the_runs_to_tell_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -15,9 +15,11 @@ import pytest_asyncio
 
 from engine import Engine
 from engine.models.packages import PythonInfo
-from engine.sandbox.interpreters import version_parts
+from engine.models.runs import RunKind, RunRequest
+from engine.sandbox.interpreters import check_interpreter, version_parts
 from engine.services.access import ServiceError
 from engine.services.packages.interpreters import ADDED_FILE, fits
+from engine.services.packages.lock import Lock
 from store.errors import StoreError
 
 VERSION = ".".join(map(str, sys.version_info[:3]))
@@ -123,3 +125,23 @@ async def test_requires_python_is_read_as_pep_440_has_it() -> None:
     assert fits(">=3.14", "3.14.0rc1") is False
     assert fits(">=3.13", "3.14.0rc1")
     assert not fits("three", "3.11.2")
+
+
+async def test_an_environment_whose_interpreter_others_could_change_by_now_is_not_used(
+    engine: Engine, copied: Path
+) -> None:
+    builds = engine.packages.builds
+    made = await builds.make(Lock(), check_interpreter(copied), "trusted")
+    builds.swap("trusted", made.prefix)
+    for found in (builds.current("trusted"), builds.startable("trusted")):
+        assert found is not None
+        assert found.interpreter == copied
+    copied.chmod(0o757)
+    assert builds.current("trusted") is None
+    assert builds.startable("trusted") is None
+    [told] = [one for one in (await engine.packages.environments()).environments if one.name == "trusted"]
+    assert "another account could change it" in (told.problem or "")
+    assert f"every account may write to {copied}" in ((await listed(engine))[str(copied)].problem or "")
+    refusal = await refused(engine.run(RunRequest(kind=RunKind.EXEC, code="1", environment="trusted")))
+    assert refusal.code == "no_environment"
+    builds.remove("trusted")

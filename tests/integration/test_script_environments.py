@@ -325,8 +325,9 @@ async def test_what_no_run_needed_is_evicted_and_built_again(engine: Engine) -> 
     assert left <= kept
     assert len(builds(engine)) == len(left)
     assert (await run(engine, "own/ready.py")).value == "1.1", "it is built again"
-    await engine.packages.collect()
-    assert (await run(engine, "own/ready.py")).value == "1.1", "a claim keeps it"
+    there = claims(engine)
+    await asyncio.to_thread(engine.packages.builds.collect)  # whatever processes run with
+    assert {os.path.basename(claim) for claim in there} <= set(builds(engine)), "a claim keeps it"
 
 
 @pytest.mark.slow

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import platform
+from pathlib import Path
 
 import pytest
 
 from engine.services.access import ServiceError
+from engine.services.packages.installed import Installed
 from engine.services.packages.lock import BadLock, Lock
 from engine.services.packages.requirements import (
     checked_name,
@@ -113,3 +115,29 @@ def test_what_uv_says_becomes_a_sentence(output: str, code: str) -> None:
     problem = problem_in(output, "index.example")
     assert problem.code == code
     assert problem.message.endswith(".")
+
+
+def test_an_extra_counts_as_a_need_only_where_it_was_asked_for(tmp_path: Path) -> None:
+    def package(name: str, *requires: str) -> None:
+        folder = tmp_path / f"{name}-1.0.dist-info"
+        folder.mkdir()
+        lines = [
+            "Metadata-Version: 2.1",
+            f"Name: {name}",
+            "Version: 1.0",
+            *(f"Requires-Dist: {each}" for each in requires),
+        ]
+        (folder / "METADATA").write_text("\n".join(lines))
+
+    package("frame", "numbers", 'plots; extra == "plot"', 'ancient; python_version < "3"')
+    package("plots", "numbers", 'frame; extra == "test"')
+    package("numbers")
+    package("ancient")
+    (tmp_path / "broken-1.0.dist-info").mkdir()
+    found = Installed(tmp_path, "3.11.2").packages
+    assert {name: one.needed_by for name, one in found.items()} == {
+        "frame": [], "plots": [], "numbers": ["frame", "plots"], "ancient": [],
+    }  # fmt: skip
+    asked = Installed(tmp_path, "3.11.2", ["frame[plot]"])
+    assert asked.packages["plots"].needed_by == ["frame"]
+    assert asked.needed(["frame"]) == {"frame", "plots", "numbers"}

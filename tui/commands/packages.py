@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -17,19 +19,24 @@ from engine.registry.packages import (
     ENVIRONMENTS_CREATE,
     ENVIRONMENTS_LIST,
     ENVIRONMENTS_REMOVE,
+    PACKAGES_BUNDLE,
     PACKAGES_INSTALL,
+    PACKAGES_INSTALL_BUNDLE,
     PACKAGES_LIST,
     PACKAGES_PLAN,
     PACKAGES_SEARCH,
     PACKAGES_SHOW,
     PACKAGES_UNINSTALL,
     PACKAGES_UPGRADE,
+    BundleParams,
     EnvironmentNameParams,
     EnvironmentParams,
     PackageParams,
     PackageSearchParams,
 )
-from tui.commands.arguments import ENVIRONMENT, INSTALLED
+from tui.commands import exit_codes
+from tui.commands.arguments import ENVIRONMENT, INSTALLED, host_files
+from tui.commands.errors import CommandError
 from tui.commands.invocation import CommandGroup, Decorated, Invocation, common_options
 from tui.text.formats import clock, size
 
@@ -52,6 +59,9 @@ KIND = "packages"
 """Of the task that changes an environment."""
 
 SHOWN_VERSIONS = 12
+
+SUFFIX = ".gwpackages"
+PIECE = 1 << 20
 
 CHANGES = ("new", "upgrade", "downgrade", "removed")
 
@@ -165,23 +175,71 @@ def plan(invocation: Invocation, requirements: tuple[str, ...], upgrade: bool, e
 
 
 @packages.command("install")
-@click.argument("requirements", nargs=-1, required=True, metavar="REQUIREMENT...")
+@click.argument("requirements", nargs=-1, metavar="REQUIREMENT...")
+@click.option("--bundle", metavar="FILE", shell_complete=host_files, help="Everything that the bundle FILE has.")
 @click.option("--upgrade", is_flag=True, help="Take the newest versions, also of what is installed.")
 @environment_option
 @common_options
 @click.pass_obj
-def install(invocation: Invocation, requirements: tuple[str, ...], upgrade: bool, environment: str) -> None:
+def install(
+    invocation: Invocation, requirements: tuple[str, ...], bundle: str | None, upgrade: bool, environment: str
+) -> None:
     """Install packages. Ctrl+C cancels it; then everything stays as it was.
 
-    A REQUIREMENT is a package's name, or one with versions as PEP 508 writes them: pandas, 'pandas>=2,<3'.
+    A REQUIREMENT is a package's name, or one with versions as PEP 508 writes them: pandas, 'pandas>=2,<3'. With
+    --bundle the environment becomes what it was where the bundle was made, and no index is asked: what the bundle does
+    not have is removed.
 
     \b
     Examples:
       gatewright packages install pandas openpyxl
       gatewright packages install 'numpy==2.1.*' --environment reports
+      gatewright packages install --bundle plant.gwpackages
     """
+    if bundle is not None:
+        if requirements or upgrade:
+            raise click.UsageError("--bundle installs what the bundle has: it takes no REQUIREMENT and no --upgrade.")
+        changed(invocation, lambda client: _sent(client, bundle, environment), _print_changes)
+        return
+    if not requirements:
+        raise click.UsageError("Missing argument 'REQUIREMENT...'.")
     request = InstallRequest(requirements=list(requirements), environment=environment, upgrade=upgrade)
     changed(invocation, lambda client: client.call(PACKAGES_INSTALL, body=request), _print_changes)
+
+
+@packages.command("bundle")
+@click.argument("out", metavar="OUT", shell_complete=host_files)
+@environment_option
+@common_options
+@click.pass_obj
+def bundle(invocation: Invocation, out: str, environment: str) -> None:
+    """Put an environment's packages into the new file OUT, for a host that reaches no index.
+
+    It holds their wheels, the lock and its hashes. It fits hosts with the same kind of processor and a Python of the
+    same version, such as 3.12.
+
+    \b
+    Examples:
+      gatewright packages bundle plant.gwpackages
+      gatewright packages install --bundle plant.gwpackages
+    """
+    from tui.commands.new_files import give_name, part_of, place_for
+
+    place = place_for(Path(out), f"{environment}{SUFFIX}")
+
+    async def work(client: EngineClient) -> None:
+        with part_of(place) as (part, file):
+            params = BundleParams(name=place.name, environment=environment)
+            await client.download(PACKAGES_BUNDLE, params, file.write)
+            file.flush()
+            give_name(part, place)
+
+    try:
+        invocation.ask(work)
+        sizes = size(place.stat().st_size)
+    except OSError as error:
+        raise CommandError(f"{out} cannot be written: {error.strerror}") from None
+    invocation.show({"file": str(place)}, lambda _, __: invocation.streams.notify(f"{place} has {sizes}"))
 
 
 @packages.command("upgrade")
@@ -285,6 +343,18 @@ def remove_environment(invocation: Invocation, name: str) -> None:
         invocation.streams.notify(f"the environment {info.name} is removed")
 
     invocation.answer(lambda client: client.call(ENVIRONMENTS_REMOVE, EnvironmentNameParams(name=name)), as_text)
+
+
+async def _sent(client: EngineClient, path: str, environment: str) -> PackagePlan:
+    """Hand a bundle to the engine."""
+    params = EnvironmentParams(environment=environment)
+    try:
+        with open(path, "rb") as file:  # noqa: ASYNC230 - nothing else waits in this process
+            pieces = iter(lambda: file.read(PIECE), b"")
+            return await client.send(PACKAGES_INSTALL_BUNDLE, params, pieces, os.fstat(file.fileno()).st_size)
+    except OSError as error:
+        sentence = f"{path} cannot be read: {error.strerror}"
+        raise CommandError(sentence, exit_code=exit_codes.USAGE, code="unreadable") from None
 
 
 def _print_packages(invocation: Invocation, found: PackageList) -> None:
@@ -421,7 +491,7 @@ def _print_environments(invocation: Invocation, found: EnvironmentList) -> None:
     width = terminal_width(streams.out.is_terminal)
     streams.out.line(render(head, rows, right="packages", width=width, less=("interpreter", "by", "built")))
     if found.own:
-        streams.notify(f"{found.own} more were made for the dependencies of scripts")
+        streams.notify(f"{found.own} more {'was' if found.own == 1 else 'were'} made for the dependencies of scripts")
 
 
 def _counted(count: int) -> str:

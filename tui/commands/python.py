@@ -23,6 +23,7 @@ SOURCES = {
     "uv": "uv",
     "added": "added",
     "own": "Gatewright's own",
+    "used": "an environment",
 }
 """Words for where an interpreter comes from."""
 

@@ -28,6 +28,7 @@ from engine.models.base import Model
 from engine.models.packages import DEFAULT
 from engine.pool.environment import environment_at, interpreter_version
 from engine.pool.job import Environment
+from engine.sandbox.interpreters import distrust
 from engine.services.access import ServiceError
 from engine.services.packages.installed import Installed
 from engine.services.packages.lock import BadLock, Lock
@@ -200,7 +201,7 @@ class Builds:
         if record is None or not record.managed:
             return environment_at(self.folder / name)
         found = self.at(prefix)
-        return found if found is not None and os.access(found.interpreter, os.X_OK) else None
+        return found if found is not None and _executable(found.interpreter) else None
 
     def startable(self, name: str) -> Environment | None:
         """Return the environment of that name if its interpreter still is what its record says. Blocks.
@@ -213,7 +214,7 @@ class Builds:
             return None
         if not record.managed:
             return environment_at(self.folder / name)
-        version = interpreter_version(Path(record.python))
+        version = interpreter_version(Path(record.python)) if _executable(Path(record.python)) else None
         if version is None or _minor(version) != _minor(record.version):
             return None
         return _environment(prefix, Path(record.python), version, name)
@@ -358,6 +359,11 @@ def _environment(prefix: Path, interpreter: Path, version: str, name: str) -> En
     return Environment(
         interpreter, prefix, prefix / "lib" / f"python{_minor(version)}" / "site-packages", version, name
     )
+
+
+def _executable(interpreter: Path) -> bool:
+    """Return whether this account may execute an interpreter, and no other ordinary one could have changed it."""
+    return os.access(interpreter, os.X_OK) and distrust(interpreter) is None
 
 
 def _minor(version: str) -> str:

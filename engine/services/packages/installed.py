@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path, PurePosixPath
@@ -47,20 +47,52 @@ class Installed:
     Args:
         packages: The folder of packages.
         version: Of the interpreter; of the engine's own where it does not matter.
+        requested: What was asked for, with the extras of that.
     """
 
-    def __init__(self, packages: Path, version: str = "") -> None:
+    def __init__(self, packages: Path, version: str = "", requested: Iterable[str] = ()) -> None:
         self.packages: dict[str, InstalledDistribution] = {}
         for found in metadata.distributions(path=[str(packages)]):
             with contextlib.suppress(Exception):  # a damaged package must not hide the others
                 one = _read(found)
                 self.packages.setdefault(one.name, one)
-        marks = {"python_full_version": version, "python_version": ".".join(version.split(".")[:2])} if version else {}
+        self._marks = {"python_full_version": version, "python_version": ".".join(version.split(".")[:2])}
+        if not version:
+            self._marks.clear()
+        self._connect(requested)
+
+    def _connect(self, requested: Iterable[str]) -> None:
+        """Find out which package needs which, extras included as far as they were asked for."""
+        extras: dict[str, set[str]] = {name: set() for name in self.packages}
+        waiting = list(self.packages)
+        for text in requested:
+            asked = _requirement(text)
+            if asked is not None and asked.extras and (name := str(canonicalize_name(asked.name))) in extras:
+                extras[name] |= asked.extras
+        while waiting:
+            one = self.packages[waiting.pop()]
+            for requirement in self._holding(one, extras[one.name]):
+                name = canonicalize_name(requirement.name)
+                if name not in one.needs:
+                    one.needs.append(name)
+                if not requirement.extras <= extras[name]:
+                    extras[name] |= requirement.extras
+                    waiting.append(name)
         for one in self.packages.values():
-            one.needs = sorted(_needed(one.requires, self.packages, marks))
             for name in one.needs:
-                if one.name not in self.packages[name].needed_by and name != one.name:
+                if name != one.name:
                     self.packages[name].needed_by.append(one.name)
+
+    def _holding(self, one: InstalledDistribution, extras: Iterable[str]) -> Iterator[Requirement]:
+        """What a package depends on here, of what is installed."""
+        for text in one.requires:
+            requirement = _requirement(text)
+            if requirement is None or canonicalize_name(requirement.name) not in self.packages:
+                continue
+            with contextlib.suppress(UndefinedEnvironmentName):
+                marker = requirement.marker
+                if marker is None or any(marker.evaluate(self._marks | {"extra": extra}) for extra in ("", *extras)):
+                    yield requirement
 
     def needed(self, names: Iterable[str]) -> set[str]:
         """Return ``names`` with everything that they need."""
@@ -97,17 +129,11 @@ def _module(path: PurePosixPath) -> str | None:
     return first if first.isidentifier() and first != "__pycache__" else None
 
 
-def _needed(
-    requires: Iterable[str], installed: dict[str, InstalledDistribution], marks: dict[str, str]
-) -> Iterable[str]:
-    for text in requires:
-        with contextlib.suppress(InvalidRequirement, UndefinedEnvironmentName):
-            requirement = Requirement(text)
-            name = canonicalize_name(requirement.name)
-            # What only an extra asks for counts where it is there: whether the extra was asked for is not told.
-            marker = requirement.marker
-            if name in installed and (marker is None or "extra" in str(marker) or marker.evaluate(dict(marks))):
-                yield name
+def _requirement(text: str) -> Requirement | None:
+    try:
+        return Requirement(text)
+    except InvalidRequirement:
+        return None
 
 
 def _text(told: metadata.PackageMetadata, key: str) -> str:

@@ -70,7 +70,7 @@ class Interpreters:
 
     def look(self) -> Found:
         """Return what there is now. Blocks."""
-        found = look_for_interpreters(self._added())
+        found = look_for_interpreters(self._added(), [one.interpreter for one in self._environments()])
         self._versions = tuple(one.version for one in found.usable)
         return found
 

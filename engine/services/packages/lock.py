@@ -162,9 +162,12 @@ def _locked(name: str, version: str, file: Mapping[str, Any], source: bool) -> L
         raise BadLock(f"The package index tells no SHA-256 of {name} {version}.")
     if urlsplit(url).scheme not in ("http", "https", "file") or not _PRINTABLE.fullmatch(url):
         raise BadLock(f"{name} {version} comes from an address that cannot be used.")
-    return LockedPackage(
+    locked = LockedPackage(
         name, version, without_credentials(url), sha256, size if isinstance(size, int) and size > 0 else 0, source
     )
+    if "/" in locked.file or not locked.file.isprintable():
+        raise BadLock(f"{name} {version} comes from an address that cannot be used.")
+    return locked
 
 
 def _best(files: Iterable[Mapping[str, Any]], python: str) -> Mapping[str, Any] | None:

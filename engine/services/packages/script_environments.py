@@ -675,7 +675,7 @@ def _needs_approval(info: ScriptInfo, request: PackageRequest, decided: Environm
     more = len(request.requirements) - MAX_NAMED
     names += f" and {more} more" if more > 0 else ""
     if decided is None:
-        sentence = f"{info.path} asks for packages that are not installed here ({names}), and no administrator has "
+        sentence = f"{info.path} asks for packages that are not all installed here ({names}), and no administrator has "
         sentence += "approved them yet."
     else:
         sentence = f"{info.path} was refused the packages that it asks for ({names}), by {decided.name}."

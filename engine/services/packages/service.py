@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+import mmap
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -28,12 +31,15 @@ from engine.models.packages import (
     UpgradeRequest,
 )
 from engine.models.runs import Mode
+from engine.models.sync import TaskInfo
 from engine.pool.job import Environment
 from engine.registry.packages import (
     ENVIRONMENTS_CREATE,
     ENVIRONMENTS_LIST,
     ENVIRONMENTS_REMOVE,
+    PACKAGES_BUNDLE,
     PACKAGES_INSTALL,
+    PACKAGES_INSTALL_BUNDLE,
     PACKAGES_LIST,
     PACKAGES_PLAN,
     PACKAGES_SEARCH,
@@ -47,6 +53,7 @@ from engine.services.audit import AuditService
 from engine.services.disk_space import SpaceCheck
 from engine.services.operations import implements
 from engine.services.packages.builds import BUILDS, BuildRecord, Builds
+from engine.services.packages.bundles import fetch_wheels, new_folder, read_bundle, receive, remove_unused, write_bundle
 from engine.services.packages.installed import Installed, InstalledDistribution
 from engine.services.packages.lock import Lock, LockedPackage
 from engine.services.packages.offers import Offers
@@ -151,6 +158,7 @@ class PackageService:
         self._switch = switch
         self._in_use = in_use
         self._offers = Offers(self.uv)
+        self._bundling = asyncio.Lock()
 
     @implements(PACKAGES_LIST)
     async def list(self, environment: str = DEFAULT) -> PackageList:
@@ -246,6 +254,61 @@ class PackageService:
 
         return await self._change("uninstall", request.environment, wanted, actor, source)
 
+    @implements(PACKAGES_BUNDLE)
+    async def bundle(self, name: str, environment: str, actor: Actor, source: str) -> bytes | memoryview:
+        """Fetch the wheels of an environment's lock, and put them into one file with it. A caller that leaves ends it.
+
+        Raises:
+            ServiceError: ``no_lock``: it was installed into by hand; or why a wheel is not to be had.
+        """
+        present = await asyncio.to_thread(self._present, environment)
+        if not present.record.managed or not present.lock().packages:
+            raise ServiceError(
+                "no_lock",
+                f"The environment {environment} has no packages that could be bundled.",
+                hint="Install some, or build an older environment again: gatewright packages upgrade",
+                status=409,
+            )
+        self._check_space(environment)
+        async with self._bundling:
+            folder = self.builds.folder.parent / "cache" / "bundle"
+            try:
+                await asyncio.to_thread(new_folder, folder)
+                wheels = await fetch_wheels(present.lock(), self.uv, folder)
+                made = await asyncio.to_thread(_bundled, folder, present, wheels)
+            except OSError as error:
+                raise _disk_problem("The bundle cannot be written", error) from None
+            finally:
+                await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+        self._audit.tell(actor, source, "packages_bundle", environment, file=name, lock=present.lock().key)
+        return made
+
+    @implements(PACKAGES_INSTALL_BUNDLE)
+    async def install_bundle(
+        self, environment: str, chunks: AsyncIterator[bytes], actor: Actor, source: str
+    ) -> PackagePlan:
+        """Have an environment become what it was where a bundle was made. No index is asked.
+
+        Raises:
+            ServiceError: The bundle is damaged or for another Python; the environment is as it was.
+        """
+        self._check_space(environment)
+        try:
+            await asyncio.to_thread(self.uv.bundled.mkdir, mode=0o700, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.uv.bundled) as file:
+                await receive(chunks, file)
+
+                async def wanted(present: Present, tell: Tell) -> PlannedBuild:
+                    tell("Looking at the bundle")
+                    requirements, lock = await asyncio.to_thread(
+                        read_bundle, file, present.record.version, self.uv.bundled
+                    )
+                    return PlannedBuild(present.python, requirements, lock)
+
+                return await self._change("install_bundle", environment, wanted, actor, source)
+        except OSError as error:
+            raise _disk_problem("The bundle cannot be written", error) from None
+
     @implements(ENVIRONMENTS_LIST)
     async def environments(self) -> EnvironmentList:
         """The environments by name, the default first."""
@@ -316,9 +379,15 @@ class PackageService:
 
     async def collect(self) -> None:
         """Remove what no environment, no script and no process needs any longer."""
-        removed = await asyncio.to_thread(self.builds.collect, tuple(self._in_use()))
+        removed = await asyncio.to_thread(self._collect, tuple(self._in_use()))
         if removed:
             log.info("removed %d builds that nothing needs", len(removed))
+
+    def _collect(self, in_use: Sequence[Path]) -> Sequence[Path]:
+        removed = self.builds.collect(in_use)
+        if self._going_on() is None and self.uv.bundled.is_dir():
+            remove_unused(self.uv.bundled, [self.builds.lock(record) for _, record in self.builds.all()])
+        return removed
 
     async def _change(
         self,
@@ -358,8 +427,7 @@ class PackageService:
         Raises:
             ServiceError: What it raises; ``busy``; ``cancelled``.
         """
-        if (short := self._space.short()) is not None:
-            raise ServiceError("disk", f"Nothing is changed in {name}: {short}.", hint=self._space.hint, status=507)
+        self._check_space(name)
 
         async def cancellable(progress: Progress) -> T:
             doing = asyncio.ensure_future(work(progress))
@@ -383,8 +451,16 @@ class PackageService:
                 raise ServiceError("cancelled", sentence, status=409) from None
             raise
 
+    def _check_space(self, name: str) -> None:
+        if (short := self._space.short()) is not None:
+            raise ServiceError("disk", f"Nothing is changed in {name}: {short}.", hint=self._space.hint, status=507)
+
+    def _going_on(self) -> TaskInfo | None:
+        """The change that goes on, if there is one."""
+        return next((task for task in self._tasks.list() if task.kind == CHANGE and task.finished_at is None), None)
+
     def _busy(self) -> ServiceError:
-        going_on = next((task for task in self._tasks.list() if task.kind == CHANGE and task.finished_at is None), None)
+        going_on = self._going_on()
         who = (
             f"{going_on.actor} is changing packages (task {going_on.id})" if going_on else "Packages are being changed"
         )
@@ -447,7 +523,11 @@ class PackageService:
                 record = self.builds.unmanaged(name, environment)
         place = environment or self.builds.at(prefix)
         return Present(
-            name, prefix, record, environment, Installed(place.packages if place else prefix, record.version)
+            name,
+            prefix,
+            record,
+            environment,
+            Installed(place.packages if place else prefix, record.version, record.requirements),
         )
 
     def _list(self, name: str) -> PackageList:
@@ -538,7 +618,10 @@ def _info(present: Present) -> EnvironmentInfo:
     record = present.record
     problem = None
     if present.environment is None:
-        problem = f"Its interpreter {record.python or 'bin/python'} does not run: gatewright python use VERSION"
+        problem = (
+            f"Its interpreter {record.python or 'bin/python'} does not run, or another account could change it: "
+            "gatewright python use VERSION"
+        )
     return EnvironmentInfo(
         name=present.name,
         python=record.version,
@@ -548,6 +631,20 @@ def _info(present: Present) -> EnvironmentInfo:
         built_by=record.made_by,
         managed=record.managed,
         problem=problem,
+    )
+
+
+def _bundled(folder: Path, present: Present, wheels: Sequence[Path]) -> memoryview:
+    """Return a bundle as memory that the kernel reads from a file without a name, and drops with it."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        write_bundle(file, present.lock(), present.record.version, present.record.requirements, wheels)
+        file.flush()
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _disk_problem(what: str, error: OSError) -> ServiceError:
+    return ServiceError(
+        "disk", f"{what}: {error.strerror}. Nothing was changed.", hint="Free some room, then try again.", status=507
     )
 
 

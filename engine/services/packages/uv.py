@@ -81,6 +81,8 @@ class Uv:
     def __init__(self, settings: PackagesSection, home: Path, search: str = "/usr/local/bin:/usr/bin:/bin") -> None:
         check_settings(settings)
         self.settings = settings
+        self.bundled = home / "wheels"
+        """The wheels of bundles that were installed: what can be had again without an index."""
         self._cache = home / "cache" / "uv"
         self._home = home / "cache" / "home"
         self._search = search
@@ -177,11 +179,13 @@ class Uv:
 
     def _sources(self) -> Iterator[tuple[list[str], Mapping[str, str]]]:
         """Where packages are looked for: arguments and variables, in order."""
-        house = self.settings.wheelhouse
-        if house:
-            yield ["--no-index", "--find-links", house], {"UV_OFFLINE": "1"}
+        houses = [self.settings.wheelhouse] if self.settings.wheelhouse else []
+        houses += [str(self.bundled)] if self.bundled.is_dir() else []
+        links = [argument for house in houses for argument in ("--find-links", house)]
+        if houses:
+            yield ["--no-index", *links], {"UV_OFFLINE": "1"}
         if self.has_index:
-            yield (["--find-links", house] if house else []), self._indexes()
+            yield links, self._indexes()
 
     def _indexes(self) -> dict[str, str]:
         settings = self.settings

@@ -39,7 +39,7 @@ MUCH_TEXT = 256 << 10
 BY_NAME = ("params", "kwargs", "variables")
 ARGS = "args"
 ARGV = "argv"
-_FIELDS = (*BY_NAME, ARGS, ARGV, "entrypoint")
+_FIELDS = (*BY_NAME, ARGS, ARGV, "entrypoint", "environment", "python")
 HIDDEN = "***"
 """In place of an argument, or of a part at its end, that is secret."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import keyword
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from engine.models.checks import (
@@ -46,12 +46,19 @@ class ScriptChecks:
     """The only place that judges a script's text and imports. It never parses one itself; the tools child does."""
 
     def __init__(
-        self, examiner: Examiner, imports: ImportPolicy, rules: HeaderRules, shared: SharedCode | None = None
+        self,
+        examiner: Examiner,
+        imports: ImportPolicy,
+        rules: HeaderRules,
+        shared: SharedCode | None = None,
+        expect: Callable[[str, Frontmatter], Awaitable[None]] | None = None,
     ) -> None:
+        """``expect`` hears of headers that ask for another environment: who has such a text checked may run it next."""
         self._examiner = examiner
         self._imports = imports
         self._rules = rules
         self._shared = shared
+        self._expect = expect
 
     @implements(SCRIPTS_CHECK)
     async def check(self, request: CheckRequest, actor: Actor, source: str = "library") -> CheckReport:
@@ -90,6 +97,8 @@ class ScriptChecks:
                 )
                 problems += self._async_problems(front, findings)
             problems += await asyncio.to_thread(self._import_problems, findings, request.path, front)
+        if self._expect is not None and (front.environment or front.dependencies or front.requires_python):
+            await self._expect(request.path, front)
         problems.sort(key=lambda problem: problem.severity != "error")
         return CheckReport(
             problems=sorted(problems[:MAX_PROBLEMS], key=lambda problem: (problem.line, problem.column)),
