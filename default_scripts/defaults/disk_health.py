@@ -268,9 +268,12 @@ def examine(file, wal, check, top, findings):
         findings.append(f"the WAL of {name} has {size(found['wal']['size'])}: something keeps a transaction open")
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch, "copy.db")
-        copy.write_bytes(data)
-        if wal is not None:
-            Path(scratch, "copy.db-wal").write_bytes(log)
+        try:
+            copy.write_bytes(data)
+            if wal is not None:
+                Path(scratch, "copy.db-wal").write_bytes(log)
+        except OSError:
+            raise SystemExit(f"{name} does not fit in the scratch folder: raise limits.scratch in a copy.") from None
         found.update(ask(copy, wal is not None, check, top))
     if found["problems"]:
         findings.append(f"{name} is damaged: {shown(found['problems'][0])}")
