@@ -17,6 +17,7 @@ from engine import Engine
 from engine.config import PackagesSection, PolicySection, Settings
 from engine.models.packages import CreateEnvironment, InstallRequest, UninstallRequest, UpgradeRequest
 from engine.models.runs import Outcome, RunInfo, RunKind, RunRequest
+from engine.models.scripts import SaveRequest
 from engine.models.sync import TaskInfo
 from engine.paths import CACHE_SIZE
 from engine.pool.environment import ensure_environment
@@ -151,8 +152,8 @@ async def test_a_run_that_goes_on_ends_with_the_packages_that_it_began_with(engi
 
 
 def waits_for_one(task: TaskInfo) -> bool:
-    """Return whether a task has fetched all packages but for the last one."""
-    return task.doing == "fetching" and 0 < task.done == task.total - 1
+    """Return whether a task that goes on has fetched all packages but for the last one."""
+    return task.finished_at is None and task.doing == "fetching" and 0 < task.done == task.total - 1
 
 
 async def test_one_change_at_a_time_and_a_cancelled_one_changes_nothing(engine: Engine) -> None:
@@ -185,6 +186,13 @@ async def test_an_environment_of_another_name_is_made_and_removed(engine: Engine
         assert refused.value.code == code
     with pytest.raises(ServiceError, match="default environment cannot be removed"):
         await engine.packages.remove("default", engine.owner, "cli")
+    text = '# /// script\n# [tool.gatewright]\n# environment = "reports"\n# ///\n'
+    saved = await engine.scripts.save("own/monthly.py", SaveRequest(text=text, base_sha256=None), engine.owner)
+    with pytest.raises(ServiceError, match=r"reports is named by own/monthly\.py") as refused:
+        await engine.packages.remove("reports", engine.owner, "cli")
+    assert (refused.value.code, (engine.project.environments / "reports").is_symlink()) == ("in_use", True)
+    text = text.replace("reports", "default")
+    await engine.scripts.save("own/monthly.py", SaveRequest(text=text, base_sha256=saved.sha256), engine.owner)
     build = (engine.project.environments / "reports").resolve()
     await engine.packages.remove("reports", engine.owner, "cli")
     assert not build.exists()
