@@ -30,7 +30,7 @@ from engine.pool.environment import environment_at, interpreter_version
 from engine.pool.job import Environment
 from engine.sandbox.interpreters import distrust
 from engine.services.access import ServiceError
-from engine.services.packages.installed import Installed
+from engine.services.packages.installed import FoundDistribution, Installed, found_distributions
 from engine.services.packages.lock import BadLock, Lock
 from engine.services.packages.uv import PythonProgram, Tell, Uv, give_way
 from store import disk
@@ -465,10 +465,8 @@ async def _compile(environment: Environment) -> None:
 
 def _copy_compiled(source: Environment, target: Environment, shared: set[tuple[str, str]]) -> None:
     names = {name for name, _ in shared}
-    for distribution in metadata.distributions(path=[str(target.packages)]):
-        if canonicalize_name(distribution.name) not in names:
-            continue
-        for file in distribution.files or []:
+    for distribution in found_distributions(target.packages):
+        for file in _files_of(distribution, names):
             if file.suffix != ".py" or file.is_absolute() or ".." in file.parts:
                 continue
             made = _compiled(target.packages / file, target.version)
@@ -477,6 +475,14 @@ def _copy_compiled(source: Environment, target: Environment, shared: set[tuple[s
                 shutil.copyfile(_compiled(source.packages / file, target.version), made, follow_symlinks=False)
             except OSError:  # half of it would be imported
                 made.unlink(missing_ok=True)
+
+
+def _files_of(distribution: FoundDistribution, names: Iterable[str]) -> list[metadata.PackagePath]:
+    """Return the files of a package if it is one of ``names``; of what cannot be read, none."""
+    with contextlib.suppress(Exception):  # whatever it says of itself
+        if canonicalize_name(distribution.name) in names:
+            return distribution.files or []
+    return []
 
 
 def _compiled(path: Path, version: str) -> Path:

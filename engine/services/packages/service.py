@@ -522,13 +522,9 @@ class PackageService:
             if environment is not None:
                 record = self.builds.unmanaged(name, environment)
         place = environment or self.builds.at(prefix)
-        return Present(
-            name,
-            prefix,
-            record,
-            environment,
-            Installed(place.packages if place else prefix, record.version, record.requirements),
-        )
+        locked = [(each.name, each.version) for each in self.builds.lock(record).packages]
+        installed = Installed(place.packages if place else prefix, record.version, record.requirements, locked)
+        return Present(name, prefix, record, environment, installed)
 
     def _list(self, name: str) -> PackageList:
         present = self._present(name)
