@@ -200,6 +200,16 @@ async def test_permissions_and_packages_are_decided_about_together(engine: Engin
     assert "is not the text whose permissions" in (await refusal(engine, "own/both.py")).message
 
 
+async def test_a_script_that_names_the_default_environment_runs_there_and_asks_for_no_other(engine: Engine) -> None:
+    text = script("gwnowhere", more='[tool.gatewright]\n# environment = "default"')
+    await save(engine, "own/there.py", text)
+    listed = {one.path: one for one in (await engine.scripts.list()).scripts}["own/there.py"]
+    assert (listed.problem, listed.needs_approval) == (None, False)
+    assert (await engine.permissions.review("own/there.py", engine.owner)).environment is None
+    done = await run(engine, "own/there.py")
+    assert (done.outcome, done.value) == (Outcome.OK, 1), done.error
+
+
 async def test_a_refusal_ends_the_approval_for_all_who_ask_for_the_same(engine: Engine) -> None:
     for path in ("own/one.py", "own/two.py"):
         await save(engine, path, script("gwlines<1.1"))
