@@ -24,6 +24,9 @@ SETTINGS_TEMPLATE = """\
 # Seconds between two health probes of an idle slot.
 # health_interval = 30.0
 
+# Memory that idle slots may take for packages that they have imported ahead of the scripts that use them.
+# preload_memory = "256 MiB"
+
 [limits]
 # What a run gets when its script does not ask for more. Sizes are bytes or text such as "512 MiB".
 # Seconds from the start of a run until it is stopped.
@@ -161,6 +164,11 @@ SETTINGS_TEMPLATE = """\
 
 # Seconds for an installation.
 # timeout = 900
+
+# Disk space for the environments of scripts that name packages of their own, and the days for which one is kept that no
+# run needed.
+# scripts_size = "5 GiB"
+# scripts_days = 30
 
 [retention]
 # Days for which the output of runs is kept, and its size in all.

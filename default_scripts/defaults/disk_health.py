@@ -76,6 +76,7 @@ import shutil
 import sqlite3
 import struct
 import tempfile
+import textwrap
 import time
 from contextlib import closing, suppress
 from pathlib import Path
@@ -83,12 +84,13 @@ from pathlib import Path
 WIDTH = 80
 UNITS = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 MEMORY = ("tmpfs", "devtmpfs", "udev", "none", "squashfs", "efivarfs", "ramfs", "shm")
+MOST_BYTES = 1 << 63
 
 SIZE = r"([\d.,]+[KMGTP]?i?B?|-)"
 LINE = re.compile(rf"(\S.*?)\s+{SIZE}\s+{SIZE}\s+{SIZE}\s+(\d+)\s?%\s+(/.*)")
-BLOCKS = re.compile(r"\b(\d+)([KMG]?)i?B?-\w")
+BLOCKS = re.compile(r"\b(\d{1,6})([KMG]?)i?B?-\w")
 ISO = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d)?)")
-BY_DATE = re.compile(r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) +(\d+) (\d\d:\d\d:\d\d)(?: [AP]M)?(?: \w+)? (\d{4})\s*$")
+BY_DATE = re.compile(r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) +(\d{1,2}) (\d\d:\d\d:\d\d)(?: [AP]M)?(?: \w+)? (\d{4})\s*$")
 MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 MAGIC = b"SQLite format 3\0"
 WAL_MAGIC = (0x377F0682, 0x377F0683)
@@ -124,8 +126,10 @@ def main(
         report["folder"] = measure(folder, top)
         print_folder(report["folder"])
         print()
-    for each in report["findings"] or ["nothing to worry about"]:
-        print(f"! {each}" if report["findings"] else each)
+    for each in report["findings"]:
+        print(textwrap.fill(f"! {each}", WIDTH, subsequent_indent="  "))
+    if not report["findings"]:
+        print("nothing to worry about")
     return report
 
 
@@ -220,7 +224,7 @@ def to_bytes(text, unit):
         number = float(number.replace(",", ".") or 0)
     except ValueError:
         return 0
-    return round(number * (UNITS[suffix] if suffix else unit))
+    return round(min(number * (UNITS[suffix] if suffix else unit), MOST_BYTES))
 
 
 def slope(points):
@@ -264,9 +268,12 @@ def examine(file, wal, check, top, findings):
         findings.append(f"the WAL of {name} has {size(found['wal']['size'])}: something keeps a transaction open")
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch, "copy.db")
-        copy.write_bytes(data)
-        if wal is not None:
-            Path(scratch, "copy.db-wal").write_bytes(log)
+        try:
+            copy.write_bytes(data)
+            if wal is not None:
+                Path(scratch, "copy.db-wal").write_bytes(log)
+        except OSError:
+            raise SystemExit(f"{name} does not fit in the scratch folder: raise limits.scratch in a copy.") from None
         found.update(ask(copy, wal is not None, check, top))
     if found["problems"]:
         findings.append(f"{name} is damaged: {shown(found['problems'][0])}")
@@ -286,7 +293,7 @@ def ask(path, has_wal, check, top):
             problems = [line for row in connection.execute(f"PRAGMA {pragma}") for line in row[0].splitlines()]
             problems = [] if problems == ["ok"] else problems
             tables = table_sizes(connection)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite may say what is wrong in the bytes that are
         problems = [str(error)]
     return {"problems": problems[:20], "tables": tables[:top], "table_count": len(tables)}
 
@@ -431,11 +438,11 @@ def print_folder(found):
 def size(many):
     """Bytes as they are read at a glance."""
     sign, many = ("-" if many < 0 else ""), abs(many)
-    for name in ("B", "KiB", "MiB", "GiB"):
+    for name in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
         if many < 1024:
             return f"{sign}{many:.3g} {name}" if many < 1000 else f"{sign}{many:.0f} {name}"
         many /= 1024
-    return f"{sign}{many:,.2f} TiB"
+    return f"{sign}{many:.3g} EiB"
 
 
 def ending(text, most):

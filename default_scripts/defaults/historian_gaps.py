@@ -208,14 +208,17 @@ def decimal(text, separator):
 def read_database(content, reader, name):
     """Read every table with samples. What is no sound database ends the script."""
     with tempfile.NamedTemporaryFile(suffix=".db") as copy:
-        copy.write(content)
-        copy.flush()
+        try:
+            copy.write(content)
+            copy.flush()
+        except OSError:
+            raise SystemExit(f"{name} does not fit in the scratch folder: raise limits.scratch in a copy.") from None
         try:
             with closing(sqlite3.connect(f"file:{copy.name}?immutable=1", uri=True)) as connection:
                 connection.text_factory = lambda data: data.decode("utf-8", "replace")
                 connection.execute("PRAGMA trusted_schema = OFF")
                 read_tables(connection, reader, name)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite may say what is wrong in the bytes that are
             raise SystemExit(f"{name} cannot be read as a database: {shown(error)}") from None
 
 

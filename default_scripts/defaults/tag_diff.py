@@ -235,9 +235,11 @@ def tag_count(tags):
 
 
 def short(value):
-    """``value`` as it is if it is small, else the beginning of its text."""
+    """``value`` as it is if it is small and has a place in JSON, else the beginning of its text."""
     text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return value if len(text) <= 200 else f"{text[:200]}..."
+    if len(text) > 200:
+        return f"{text[:200]}..."
+    return value if isinstance(value, str) or not re.search("NaN|Infinity", text) else text
 
 
 def print_report(report):
@@ -248,7 +250,7 @@ def print_report(report):
     for title, mark in (("added", "+"), ("removed", "-")):
         for each in report[f"{title}_paths"]:
             many = f", {count(each['tags'], 'tag', 'tags')}" if each["type"] in CONTAINERS else ""
-            print(fitted(f"{mark} ", each["path"], f"  {each['type']}{many}"))
+            print(fitted(f"{mark} ", each["path"], f"  {shown(each['type'], 20)}{many}"))
     for each in report["moved_paths"]:
         print(fitted("> ", each["from"]))
         print(fitted("    to ", each["to"]))

@@ -257,7 +257,7 @@ def check_number(own):
         return
     try:
         low, high = float(0 if low is None else low), float(100 if high is None else high)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return  # bound to a parameter: known where the type is used
     if not low < high:
         yield "bad_range", f"{low:g} to {high:g}"

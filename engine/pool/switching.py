@@ -93,7 +93,9 @@ class Switch:
                 tries[slot] = TRIES
                 continue
             tries[slot] = tries.get(slot, 0) + 1
-            log.warning("slot %d cannot go over to the new environment: %s", slot.number, problem)
+            # The first time it may only be what was imported ahead there, and is gone with the old packages.
+            level = logging.INFO if tries[slot] == 1 else logging.WARNING
+            log.log(level, "slot %d cannot go over to the new environment: %s", slot.number, problem)
             if tries[slot] >= TRIES and not self._proved:
                 self._pool.switch_failed(self._before, self._environment)
                 raise UnusableEnvironment(

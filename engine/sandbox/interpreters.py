@@ -68,8 +68,8 @@ class UnusableInterpreter(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What there is on this host, the newest version first.
+class FoundInterpreters:
+    """The interpreters of a host, the newest version first.
 
     Attributes:
         usable: What scripts may run on.
@@ -89,14 +89,14 @@ def find_interpreters(added: Iterable[Path] = ()) -> list[Interpreter]:
     return look_for_interpreters(added).usable
 
 
-def look_for_interpreters(added: Iterable[Path] = (), used: Iterable[Path] = ()) -> Found:
+def look_for_interpreters(added: Iterable[Path] = (), used: Iterable[Path] = ()) -> FoundInterpreters:
     """Return every interpreter of the usual places, also those that cannot be used. Blocks.
 
     Args:
         added: Paths that an administrator added.
         used: Interpreters of environments, wherever they are.
     """
-    found = Found()
+    found = FoundInterpreters()
     seen: set[Path] = set()
     for path, source in (*_candidates(added), *((path, "used") for path in used)):
         resolved = Path(os.path.realpath(path))
@@ -326,7 +326,7 @@ def _is_program(path: Path) -> bool:
 
 
 def _who_may_change(path: Path) -> str | None:
-    """Say in a clause who else can change a file or put another one in its place; None if no one can."""
+    """Say in a clause who else can change a file or put another one in its place; None if none can."""
     resolved = Path(os.path.realpath(path))
     for place in (resolved, *resolved.parents):
         try:

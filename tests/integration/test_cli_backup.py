@@ -139,6 +139,22 @@ def test_a_disk_without_room_for_it_is_said_and_left_as_it_was(plant: CliProject
         big.unlink()
 
 
+@pytest.mark.slow
+@needs_mounts
+def test_a_project_without_room_for_its_own_backup_goes_on(tmp_path: Path) -> None:
+    with (
+        small_disk(tmp_path / "disk", 32 << 20) as disk,
+        cli_project(disk / "plant", "[disk]\nkeep_free = '1 MiB'\nkeep_free_percent = 0\n") as project,
+    ):
+        (project.root / "documents" / "big.bin").write_bytes(os.urandom(16 << 20))
+        done = project.call("backup", str(tmp_path / "out"))
+        assert (done.returncode, "the disk is full" in done.stderr) == (1, True), done.stderr
+        assert list((project.root / ".gatewright").glob("backup-*")) == []
+        (project.root / "documents" / "big.bin").unlink()
+        assert project.call("exec", "print(1)").returncode == 0
+        assert project.call("backup", str(tmp_path / "out")).returncode == 0
+
+
 def test_what_could_not_be_taken_is_named_and_the_exit_code_says_so(plant: CliProject, tmp_path: Path) -> None:
     hidden = plant.root / "documents" / "hidden.bin"
     hidden.symlink_to("hidden.bin")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from account_support import ordinary_account
 from cli_support import CliProject, cli_project
 from package_index import Release, wheelhouse
 
@@ -57,3 +58,28 @@ def test_what_is_not_to_be_had_is_said_with_what_to_do(project: CliProject) -> N
     assert "missing.py cannot be approved: " in refused.stderr
     assert "gwnowhere" in refused.stderr
     assert "Change the dependencies in its header" in refused.stderr
+
+
+def test_an_ordinary_account_has_them_built_and_run_behind_its_layers() -> None:
+    with ordinary_account() as account:
+        root, house = account.folder("plant"), account.folder("house")
+        wheelhouse(house, Release("gwtable", "2.1", requires=("gwcell",)), Release("gwcell", "1.0"))
+        private = root / ".gatewright"
+        private.mkdir(mode=0o700)
+        settings = private / "settings.toml"
+        settings.write_text(f'[packages]\nindex = "none"\nwheelhouse = "{house}"\n')
+        settings.chmod(0o600)
+        account.own(root)
+        call = lambda *arguments: account.call("--project", str(root), *arguments)  # noqa: E731
+        started = call("engine", "start")
+        assert started.returncode == 0, started.stderr
+        try:
+            (root / "scripts" / "table.py").write_text(TEXT)
+            assert call("run", "table").returncode == 4
+            approved = call("scripts", "approve", "table", "--yes")
+            assert approved.returncode == 0, approved.stderr
+            ran = call("run", "table")
+            assert (ran.returncode, ran.stdout) == (0, "table 2.1\n"), ran.stderr
+            assert "building environment" in ran.stderr
+        finally:
+            call("engine", "stop", "--force")

@@ -5,7 +5,11 @@ What is true of the samples is known from how they were made, not from what the 
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -158,3 +162,29 @@ def test_the_log_digest_of_the_sample_fits_a_terminal(project: CliProject) -> No
     found, output = run(project, "log_digest", log="wrapper.log")
     assert found["levels"] == {"error": 10, "warn": 19, "info": 21}
     assert "java.net.ConnectException x 7" in output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "parameter", "sample"),
+    [
+        ("clock_drift", "log", "clock_drift.log"),
+        ("thread_dumps", "dump", "thread_dumps.txt"),
+        ("alarm_journal", "journal", "alarm_journal.csv"),
+        ("cert_expiry", "certificates", "gateway_certificates.pem"),
+        ("backup_check", "backup", "plant3.gwbk"),
+        ("log_digest", "log", "wrapper.log"),
+    ],
+)
+def test_uv_and_plain_python_run_the_same_file(project: CliProject, script: str, parameter: str, sample: str) -> None:
+    """What they print is what a run prints, but for the path that the file is named by."""
+    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
+    file = [str(project.root / "scripts/defaults" / f"{script}.py"), str(project.root / "documents/samples" / sample)]
+    commands = [[sys.executable, "-I", *file]]
+    if uv is not None:
+        commands.append([uv, "run", "--quiet", "--no-project", "--offline", "--python", sys.executable, *file])
+    _, printed = run(project, script, **{parameter: sample})
+    for command in commands:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.replace(file[1], sample) == printed

@@ -239,3 +239,14 @@ async def test_what_is_in_a_project(engine: Engine) -> None:
     assert found["missing_views"] == [{"from": "page /alarms", "view": "Alarms/List"}]
     assert found["orphans"] == ["notes.txt"]
     assert found["problems"] == [{"path": overview, "problem": "thumbnail.png is missing"}]
+
+
+@pytest.mark.parametrize(("script", "param"), [("historian_gaps", "data"), ("disk_health", "database")])
+async def test_a_database_that_does_not_fit_is_refused_in_a_sentence(engine: Engine, script: str, param: str) -> None:
+    text = bundle()[f"scripts/defaults/{script}.py"].decode().replace('"256 MiB"', '"1 MiB"')
+    writer = engine.buffers.create("large.db", engine.owner)
+    writer.write(bundle()["documents/samples/historian.db"] + bytes(2 << 20))
+    files = {param: writer.finish().id}
+    done = await engine.run(RunRequest(kind=RunKind.SCRIPT, script="own/large.py", code=text, files=files))
+    assert done.outcome == Outcome.SCRIPT_ERROR
+    assert done.stderr == "large.db does not fit in the scratch folder: raise limits.scratch in a copy.\n"

@@ -100,9 +100,7 @@ async def test_packages_that_are_not_installed_are_asked_for_before_the_script_r
     assert (await engine.call_script("needs")).value == 1
     text = text.replace('"here"', '"here", "no-such-package>=2"')
     await engine.scripts.save("more.py", SaveRequest(text=text), engine.owner)
-    with pytest.raises(
-        ServiceError, match=r"that are not all installed here \(here, no-such-package>=2\)"
-    ):
+    with pytest.raises(ServiceError, match=r"that are not all installed here \(here, no-such-package>=2\)"):
         await engine.call_script("more")
 
 

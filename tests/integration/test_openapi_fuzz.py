@@ -32,7 +32,7 @@ checks.not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "503"]
 def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[CliProject, str, str]]:
     """An engine that listens, its address, and an administrator's token."""
     folder = tmp_path_factory.mktemp("fuzz")
-    with cli_project(folder / "plant", '[listen]\naddress = "127.0.0.1:0"\n') as project:
+    with cli_project(folder / "plant", '[listen]\naddress = "127.0.0.1:0"\n[packages]\nindex = "none"\n') as project:
         token = project.json("token", "create", "--role", "admin", "--name", "fuzz")["token"]
         (url,) = project.json("engine", "status")["engine"]["listening"]
         yield project, url, token

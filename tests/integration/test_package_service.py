@@ -31,6 +31,10 @@ def index() -> Iterator[PackageIndex]:
         Release("alpha", requires=("beta>=1",)),
         Release("beta"),
         Release("gamma"),
+        Release("delta"),
+        Release("delta", "2.0"),
+        Release("delta", "2.5", yanked="broken"),
+        Release("delta", "3.0", requires_python=">=3.99"),
         Release("liar", lie=True),
         Release("hanging", hang=True),
         Release("chatty", "1.0", files={"chatty-1.0.data/scripts/chatty": b"#!python\nprint(1)\n"}),
@@ -180,10 +184,9 @@ async def test_an_environment_of_another_name_is_made_and_removed(engine: Engine
 
 
 async def test_what_an_index_offers_is_found_by_name(engine: Engine, index: PackageIndex) -> None:
-    index.add(Release("beta", "3.0", requires_python=">=3.99"))
-    found = await engine.packages.search("Beta", "default", engine.owner)
+    found = await engine.packages.search("Delta", "default", engine.owner)
     assert [(each.name, each.version, each.versions[0], each.origin) for each in found.packages] == [
-        ("beta", "2.0", "3.0", index.host)
+        ("delta", "2.0", "3.0", index.host)
     ]
     nothing = await engine.packages.search("nothing-such", "default", engine.owner)
     assert (nothing.packages, nothing.warning) == ([], None)

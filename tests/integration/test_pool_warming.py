@@ -129,6 +129,7 @@ async def test_what_takes_too_much_goes_again_and_the_runs_say_so(packages: Envi
         assert not warm(pool)
 
 
+@pytest.mark.slow
 async def test_more_slots_than_the_memory_allows_are_not_warmed(packages: Environment) -> None:
     """Two of them would take it: the first is known, the second is never begun."""
     async with pool_of(4, environment=packages, preload_memory=SIZE + SIZE // 2) as pool:
@@ -146,6 +147,7 @@ async def test_more_slots_than_the_memory_allows_are_not_warmed(packages: Enviro
         assert all(not slot.ahead for slot in pool.info().slots)
 
 
+@pytest.mark.slow
 async def test_a_slot_that_no_run_wants_so_becomes_a_usual_one(packages: Environment) -> None:
     async with pool_of(2, environment=packages, profile_keep=0.05, health_interval=0.05) as pool:
         await found(pool, "pandas")

@@ -8,6 +8,7 @@ import shutil
 import stat
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import pytest_asyncio
 from engine import Engine
 from engine.models.packages import PythonInfo
 from engine.models.runs import RunKind, RunRequest
+from engine.models.scripts import SaveRequest
 from engine.sandbox.interpreters import check_interpreter, version_parts
 from engine.services.access import ServiceError
 from engine.services.packages.interpreters import ADDED_FILE, fits
@@ -145,3 +147,19 @@ async def test_an_environment_whose_interpreter_others_could_change_by_now_is_no
     refusal = await refused(engine.run(RunRequest(kind=RunKind.EXEC, code="1", environment="trusted")))
     assert refusal.code == "no_environment"
     builds.remove("trusted")
+
+
+async def test_lists_judge_requires_python_again_when_another_python_is_used(engine: Engine) -> None:
+    text = '# /// script\n# requires-python = "==3.8.*"\n# ///\n'
+    await engine.scripts.save("old.py", SaveRequest(text=text), engine.owner)
+
+    async def problem() -> str | None:
+        [found] = [one for one in (await engine.scripts.list()).scripts if one.path == "old.py"]
+        return found.problem
+
+    dependencies, usual = engine.scripts._dependencies, engine.pool.environment
+    assert "requires Python ==3.8.*" in (await problem() or "")
+    dependencies.follow(replace(usual, version="3.8.1"))
+    assert await problem() is None
+    dependencies.follow(usual)
+    assert "requires Python ==3.8.*" in (await problem() or "")

@@ -16,12 +16,13 @@ from engine import Engine
 from engine.config import PackagesSection, PolicySection, Settings
 from engine.models.checks import CheckRequest
 from engine.models.macros import BatchRequest, PreviewRequest
-from engine.models.permissions import ApprovalState, ApproveRequest, PermissionReview
+from engine.models.permissions import ApprovalState, ApproveRequest, Grant, PermissionReview
 from engine.models.runs import Mode, Outcome, RunInfo, RunKind, RunRequest, RunState
 from engine.models.scripts import SaveRequest
 from engine.services.access import Actor, Role, ServiceError
 from engine.services.packages.script_builds import CLAIMS
 from engine.services.packages.script_environments import TASK
+from engine.services.packages.uv import uv_program
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -179,6 +180,24 @@ async def test_a_header_that_asks_for_more_needs_another_approval(engine: Engine
     assert (await refusal(engine, "own/grows.py")).code == "needs_approval", "nothing was approved"
 
 
+async def test_permissions_and_packages_are_decided_about_together(engine: Engine, tmp_path: Path) -> None:
+    text = script("gwlines", "gwalone", more=f'[tool.gatewright.permissions]\n# read = ["{tmp_path}"]')
+    await save(engine, "own/both.py", text)
+    assert (await refusal(engine, "own/both.py")).code == "needs_approval"
+    review = await engine.permissions.review("own/both.py", engine.owner)
+    assert review.environment is not None
+    grants = [Grant(access=one.access, path=one.canonical or "") for one in review.asked]
+    request = ApproveRequest(sha256=review.sha256, grants=grants, environment=review.environment.lock)
+    approved = await engine.permissions.approve("own/both.py", request, engine.owner)
+    assert approved.state is ApprovalState.APPROVED
+    assert (await run(engine, "own/both.py")).outcome is Outcome.OK
+    await save(engine, "own/both.py", text + "# edited\n")
+    review = await engine.permissions.review("own/both.py", engine.owner)
+    assert review.environment is not None
+    assert (review.state, review.environment.state) == (ApprovalState.CHANGED, ApprovalState.APPROVED)
+    assert "is not the text whose permissions" in (await refusal(engine, "own/both.py")).message
+
+
 async def test_a_refusal_ends_the_approval_for_all_who_ask_for_the_same(engine: Engine) -> None:
     for path in ("own/one.py", "own/two.py"):
         await save(engine, path, script("gwlines<1.1"))
@@ -321,13 +340,32 @@ async def test_what_no_run_needed_is_evicted_and_built_again(engine: Engine) -> 
     kept = {each.prefix.name for each in engine.pool.environments_in_use()}
     await engine.script_environments.evict()
     left = {os.path.basename(claim) for claim in claims(engine)}
+    gone = {os.path.basename(claim) for claim in there} - left
     assert left, "a process runs with it"
     assert left <= kept
-    assert len(builds(engine)) == len(left)
+    assert gone
+    assert not gone & set(builds(engine))
     assert (await run(engine, "own/ready.py")).value == "1.1", "it is built again"
     there = claims(engine)
     await asyncio.to_thread(engine.packages.builds.collect)  # whatever processes run with
     assert {os.path.basename(claim) for claim in there} <= set(builds(engine)), "a claim keeps it"
+
+
+@pytest.mark.slow
+async def test_the_same_file_runs_under_uv_run(engine: Engine, index: PackageIndex, tmp_path: Path) -> None:
+    body = "import gwshapes, gwlines\nresult = [gwshapes.VERSION, gwlines.VERSION]\nprint(*result)\n"
+    await save(engine, "own/anywhere.py", script("gwshapes", body=body))
+    await approve(engine, "own/anywhere.py")
+    assert (await run(engine, "own/anywhere.py")).value == ["1.0", "1.1"]
+    file = engine.project.scripts / "own/anywhere.py"
+    chosen = {"UV_DEFAULT_INDEX": index.url, "UV_CACHE_DIR": str(tmp_path), "UV_NO_CONFIG": "1"}
+    chosen |= {"UV_PYTHON": str(engine.pool.environment.interpreter), "UV_PYTHON_DOWNLOADS": "never"}
+    process = await asyncio.create_subprocess_exec(
+        uv_program(), "run", "--no-project", str(file), stdout=asyncio.subprocess.PIPE, cwd=tmp_path, env=chosen
+    )
+    async with asyncio.timeout(PATIENCE):
+        out, _ = await process.communicate()
+    assert (process.returncode, out) == (0, b"1.0 1.1\n")
 
 
 @pytest.mark.slow

@@ -174,6 +174,9 @@ HOSTILE_MODULES = (
     *(f"forger{number}" for number in range(len(FORGED))),
 )
 
+PRELOADS = ("pickle", "copy", "hostile")
+"""The first two are the standard library's, and import what a package has put there."""
+
 ATTEMPTS = ("read", "write", "list", "environ", "inet", "unix", "program", "spawn", "signal", "own_package")
 REPORT = "import sys\nahead = 'hostile' in sys.modules\nimport hostile\nresult = [ahead, hostile.SEEN]"
 
@@ -238,11 +241,20 @@ def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         yield Prepared(made, mark)
 
 
-@pytest.mark.parametrize("preloads", [(), ("pickle", "copy", "hostile")], ids=["imported", "preloaded"])
+@pytest.mark.parametrize(
+    ("preloads", "settings"),
+    [
+        pytest.param((), plans, id="imported"),
+        pytest.param(PRELOADS, plans, id="preloaded"),
+        pytest.param((), plain_plans, id="imported, without namespaces", marks=pytest.mark.slow),
+        pytest.param(PRELOADS, plain_plans, id="preloaded, without namespaces", marks=pytest.mark.slow),
+    ],
+)
 async def test_what_a_package_tries_while_it_is_imported_is_refused(
-    prepared: Prepared, preloads: tuple[str, ...]
+    prepared: Prepared, preloads: tuple[str, ...], settings: Callable[[], Any]
 ) -> None:
-    async with pool_of(1, environment=prepared.environment, profile=Profile(), modules=HOSTILE_MODULES) as pool:
+    given = {"environment": prepared.environment, "profile": Profile(), "modules": HOSTILE_MODULES, **settings()}
+    async with pool_of(1, **given) as pool:
         done = await run(pool, REPORT, profile=Profile(preloads=preloads))
         assert done.outcome is Outcome.OK, done.ending
         ahead, seen = done.value

@@ -347,7 +347,7 @@ async def test_packages_that_a_script_names_are_shown_and_approved_with_a_key(of
         await c.shows("asks for packages that are not all installed here", "look at what it asks for")
         await c.press("p")
         await c.shows("asks for packages: never approved", "gwtable 2.1", "gwcell 2.1", "+ new", "it names gwtable")
-        assert "for 15 min" not in c.text
+        assert "my own edits only" not in c.text
         await c.press("a")
         await c.shows("approved the packages of table.py")
         await c.until(lambda: not marked(c, "table", "^"), "the mark is gone")

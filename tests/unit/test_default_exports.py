@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import runpy
 import sqlite3
 import sys
@@ -207,7 +208,7 @@ def zipped(files: dict[str, bytes], **options: Any) -> bytes:
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", **options) as archive:
         for name, data in files.items():
-            archive.writestr(name, data)
+            archive.writestr(zipfile.ZipInfo(name), data, archive.compression)  # the same bytes at any time
     return made.getvalue()
 
 
@@ -472,7 +473,9 @@ def test_what_only_the_wal_has_is_in_it(tmp_path: Path) -> None:
     assert (other["wal"]["frames"], other["tables"][0]["rows"]) == (0, 0)
 
 
-@pytest.mark.parametrize("data", [b"", b"PK\x03\x04", GOOD[:60], GOOD, zipped({}), zipped({"a/b/project.json": b"{}"})])
+@pytest.mark.parametrize(
+    "data", [b"", b"PK\x03\x04", GOOD[:60], GOOD, zipped({}), zipped({"a/b/project.json": b"{}"})], ids=briefly
+)
 def test_what_is_no_project_export_is_said_in_a_sentence(data: bytes) -> None:
     assert refusal("project_inventory", data).startswith("handed.bin is no project export: ")
 
@@ -559,3 +562,49 @@ def test_the_tour_names_every_other_default_script(capsys: pytest.CaptureFixture
     output = capsys.readouterr().out
     assert all(f" {name}" in output for name in there)
     assert max(map(len, output.splitlines())) <= 80
+
+
+FILES_OF = {
+    "tag_diff": ["tags_before.json", "tags_after.json"],
+    "tag_lint": ["tags_after.json"],
+    "config_diff": ["config_before.zip", "config_after.zip"],
+    "historian_gaps": ["historian.db"],
+    "disk_health": ["df.log"],
+    "project_inventory": ["project.zip"],
+}
+ODD = [
+    b"null",
+    b"[]",
+    b'"',
+    b"-1e999",
+    b"\xff" * 4,
+    b"\0" * 4,
+    b"NaN",
+    b"9" * 400,
+    b"9" * 5000,
+    b"\x1b[31m",
+    b"\xc3\x28",
+]
+
+
+@pytest.mark.parametrize("name", FILES_OF)
+def test_whatever_is_in_a_file_it_is_read_or_refused_in_a_sentence(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Samples with something odd put in or left out at places that are the same in every run."""
+    chance = random.Random(name)
+    datas = [(DEFAULTS.parent / "samples" / each).read_bytes() for each in FILES_OF[name]]
+    sentences = []
+    for odd in ODD * 3:
+        files = []
+        for data in datas:
+            at, end = chance.randrange(len(data)), chance.choice([0, 0, 1, 40])
+            files.append(data[:at] + odd + data[at + end :])
+        try:
+            json.dumps(call(name, *files), allow_nan=False)
+        except SystemExit as refused:
+            sentences.append(str(refused.code))
+    assert all(sentence.isprintable() and len(sentence) > 20 for sentence in sentences), sentences
+    for line in capsys.readouterr().out.splitlines():
+        assert len(line) <= 80
+        assert line.isprintable()

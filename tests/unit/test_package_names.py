@@ -134,7 +134,10 @@ def test_an_extra_counts_as_a_need_only_where_it_was_asked_for(tmp_path: Path) -
     package("numbers")
     package("ancient")
     (tmp_path / "broken-1.0.dist-info").mkdir()
+    package("hostile\x1b[31m")
+    package("cleared", "numbers\x1b[2J")
     found = Installed(tmp_path, "3.11.2").packages
+    assert found.pop("cleared").requires == ["numbers [2J"]
     assert {name: one.needed_by for name, one in found.items()} == {
         "frame": [], "plots": [], "numbers": ["frame", "plots"], "ancient": [],
     }  # fmt: skip

@@ -214,12 +214,12 @@ def bundle(invocation: Invocation, out: str, environment: str) -> None:
     """Put an environment's packages into the new file OUT, for a host that reaches no index.
 
     It holds their wheels, the lock and its hashes. It fits hosts with the same kind of processor and a Python of the
-    same version, such as 3.12.
+    same version, such as 3.12; there it is taken by gatewright packages install --bundle.
 
     \b
     Examples:
       gatewright packages bundle plant.gwpackages
-      gatewright packages install --bundle plant.gwpackages
+      gatewright packages bundle plant.gwpackages --environment reports
     """
     from tui.commands.new_files import give_name, part_of, place_for
 

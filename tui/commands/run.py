@@ -224,7 +224,7 @@ def run_script(invocation: Invocation, options: RunOptions, script: str) -> int:
 
 
 def place_options(command: Decorated) -> Decorated:
-    """Where code runs that is no script and so has no header to say it."""
+    """Add the options that say where code runs: it has no header for that."""
     environment = click.option(
         "--environment", type=ENVIRONMENT, default="", metavar="NAME", help="The environment that it runs in."
     )

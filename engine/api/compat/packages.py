@@ -67,7 +67,7 @@ class Verification(Model, frozen=True):
     verification: dict[str, bool]
 
 
-class Findings(Model, frozen=True):
+class FoundOnIndex(Model, frozen=True):
     success: bool
     query: str
     count: int
@@ -162,7 +162,7 @@ SEARCH = _row(
     "packages.search",
     "GET",
     "packages/search-pypi",
-    Findings,
+    FoundOnIndex,
     "Search the index of packages",
     PACKAGES_SEARCH.role,
     params=IndexQuery,
@@ -269,10 +269,10 @@ class CompatPackages:
         return Verification(success=True, verification={one.name: works for one in found.packages})
 
     @implements(SEARCH)
-    async def search(self, q: str, actor: Actor) -> Findings:
+    async def search(self, q: str, actor: Actor) -> FoundOnIndex:
         found = await self._host.engine.packages.search(q, DEFAULT, actor)
         results = [{"name": one.name, "version": one.version, "summary": one.summary} for one in found.packages]
-        return Findings(success=True, query=q, count=len(results), results=results, warning=found.warning)
+        return FoundOnIndex(success=True, query=q, count=len(results), results=results, warning=found.warning)
 
     @implements(PACKAGE)
     async def package(self, name: str, actor: Actor) -> IndexDetail:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -13,6 +14,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 MAX_TEXT = 300
+
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9.!+_-]{0,99}")
 
 
 @dataclass(slots=True)
@@ -107,8 +110,16 @@ class Installed:
 
 
 def _read(found: metadata.Distribution) -> InstalledDistribution:
+    """Read what a package says of itself, nothing of which has to be true.
+
+    Raises:
+        ValueError: It has no name or version that can be shown.
+    """
     told = found.metadata
-    one = InstalledDistribution(canonicalize_name(told["Name"]), found.version, list(found.requires or []))
+    name, version = canonicalize_name(told["Name"]), found.version
+    if not _WORD.fullmatch(name) or not _WORD.fullmatch(version):
+        raise ValueError(name)
+    one = InstalledDistribution(name, version, [_shown(text) for text in found.requires or []])
     one.summary, one.licence = _text(told, "Summary"), _text(told, "License-Expression") or _text(told, "License")
     one.homepage = _text(told, "Home-page") or _home(told.get_all("Project-URL") or [])
     modules = set()
@@ -138,8 +149,11 @@ def _requirement(text: str) -> Requirement | None:
 
 def _text(told: metadata.PackageMetadata, key: str) -> str:
     text = told.get_all(key) or [""]
-    line = str(text[0]).partition("\n")[0]
-    shown = "".join(each if each.isprintable() else " " for each in line).strip()
+    return _shown(str(text[0]).partition("\n")[0])
+
+
+def _shown(text: str) -> str:
+    shown = "".join(each if each.isprintable() else " " for each in text).strip()
     return shown if len(shown) <= MAX_TEXT else f"{shown[: MAX_TEXT - 1]}…"
 
 
@@ -147,5 +161,5 @@ def _home(urls: list[str]) -> str:
     for url in urls:
         label, _, address = str(url).partition(",")
         if label.strip().lower() in ("homepage", "home", "source", "repository", "documentation"):
-            return "".join(each for each in address.strip() if each.isprintable())[:MAX_TEXT]
+            return _shown(address)
     return ""

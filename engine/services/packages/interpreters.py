@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import math
 import os
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from engine.models.packages import EnvironmentInfo, PythonInfo, PythonList
 from engine.pool.job import Environment
 from engine.registry.packages import PYTHON_ADD, PYTHON_LIST, PYTHON_REMOVE, PYTHON_USE
 from engine.sandbox.interpreters import (
-    Found,
+    FoundInterpreters,
     Interpreter,
     UnusableInterpreter,
     check_interpreter,
@@ -30,8 +33,14 @@ from store.errors import StoreError, from_os_error
 ADDED_FILE = "interpreters.json"
 """In the project's private folder: the paths that were added."""
 
+LOOKED_FOR = 30.0
+"""Seconds for which the versions that were found are taken to be there."""
+
 MAX_ADDED = 50
 MAX_FILE = 1 << 20
+
+
+log = logging.getLogger(__name__)
 
 
 class Interpreters:
@@ -55,6 +64,7 @@ class Interpreters:
         self._audit = audit
         self._space = space
         self._versions: tuple[str, ...] = ()
+        self._looked = -math.inf
         self._changing = asyncio.Lock()
 
     @property
@@ -63,15 +73,19 @@ class Interpreters:
         return self._versions
 
     def known_versions(self) -> tuple[str, ...]:
-        """Return the versions that scripts can run on, as of the last look or one that is made now. Blocks."""
-        if not self._versions:
-            self.look()
+        """Return the versions that scripts can run on, as of half a minute ago at most. Blocks."""
+        if time.monotonic() - self._looked > LOOKED_FOR:
+            try:
+                self.look()
+            except StoreError as error:  # its own list says so
+                log.warning("the interpreters that were added are not known: %s", error)
+                self._looked = time.monotonic()
         return self._versions
 
-    def look(self) -> Found:
+    def look(self) -> FoundInterpreters:
         """Return what there is now. Blocks."""
         found = look_for_interpreters(self._added(), [one.interpreter for one in self._environments()])
-        self._versions = tuple(one.version for one in found.usable)
+        self._versions, self._looked = tuple(one.version for one in found.usable), time.monotonic()
         return found
 
     def preferred(self) -> list[Interpreter]:

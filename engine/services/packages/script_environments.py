@@ -8,6 +8,7 @@ runs by that approval. Builds are shared by equal locks and interpreters.
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import json
 import logging
@@ -111,8 +112,7 @@ class PackageRequest:
         Raises:
             ServiceError: ``bad_request`` when it names something else than packages of an index.
         """
-        spelt = sorted({_canonical(text) for text in checked_requirements(header.dependencies)})
-        return cls(tuple(spelt), _specifier(header.requires_python))
+        return _requested(tuple(header.dependencies), header.requires_python)
 
     @property
     def key(self) -> str:
@@ -557,11 +557,12 @@ class ScriptEnvironments:
                 told(f"installing {building.label}", 0, len(lock.packages))
                 made = await making
             except asyncio.CancelledError:
-                making.cancel()
                 if progress.stopped:
                     raise TaskCancelled from None
                 raise
             finally:
+                if making.cancel():  # nothing of it goes on, also when it was stopped before it began
+                    await asyncio.wait([making])
                 del self._building[key]
             packages = ", ".join(f"{one.name} {one.version}" for one in lock.packages)
             await self.evict()
@@ -640,6 +641,12 @@ def _request(header: Header) -> PackageRequest | None:
         return PackageRequest.of(header)
     except ServiceError:
         return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _requested(dependencies: tuple[str, ...], python: str | None) -> PackageRequest:
+    spelt = sorted({_canonical(text) for text in checked_requirements(dependencies)})
+    return PackageRequest(tuple(spelt), _specifier(python))
 
 
 def _canonical(requirement: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hashlib
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Protocol
@@ -100,6 +101,8 @@ MAX_WAITING = 200
 
 PAGE = 500
 """Output chunks read from the state at a time."""
+
+log = logging.getLogger(__name__)
 
 
 class ScriptCalls(Protocol):
@@ -795,6 +798,10 @@ class RunService:
             ending = Ending(outcome=Outcome.ENVIRONMENT, duration=0.0, isolation="", error=failed)
         except asyncio.CancelledError:
             ending = wait.ending()
+        except Exception:
+            log.exception("a run could not be started with its environment")
+            failed = RunError(type="internal", message="Its environment could not be made; the engine's log says why.")
+            ending = Ending(outcome=Outcome.ENVIRONMENT, duration=0.0, isolation="", error=failed)
         finally:
             self._waiting.pop(run.info.id, None)
             if ending is not None:

@@ -40,6 +40,7 @@ class Dependencies:
     ) -> None:
         self._python = python
         self._others = others
+        self._asked = False
         self._markers = {"python_full_version": python, "python_version": ".".join(python.split(".")[:2])}
         self._places = [str(place) for place in places]
         self._installed: tuple[tuple[tuple[str, int], ...], Mapping[str, str]] = ((), {})
@@ -54,6 +55,14 @@ class Dependencies:
         fresh = Dependencies.of(environment)
         self._python, self._markers, self._places = fresh._python, fresh._markers, fresh._places
 
+    @property
+    def pythons(self) -> tuple[str, ...]:
+        """The versions of Python that scripts are judged by, the usual one first. Blocks.
+
+        The others are looked for only where a script has asked for one of them.
+        """
+        return (self._python, *self._others()) if self._asked else (self._python,)
+
     def python_problem(self, requires: str | None, *, elsewhere: bool = True) -> str | None:
         """Return one sentence if ``requires-python`` leaves out every Python that scripts can run with here.
 
@@ -63,6 +72,7 @@ class Dependencies:
         """
         if requires is None or _allows(requires, self._python):
             return None
+        self._asked = self._asked or elsewhere
         others = self._others() if elsewhere else ()
         if any(_allows(requires, version) for version in others):
             return None

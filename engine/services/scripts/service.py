@@ -84,6 +84,7 @@ class ScriptService:
         self._shared = shared
         self._leases = leases or EditLeases()
         self._shown: dict[str, tuple[ScriptRow, ScriptInfo]] = {}
+        self._shown_for: tuple[str, ...] = ()
         """What was made of the rows of the last list."""
 
     @implements(SCRIPTS_LIST)
@@ -256,8 +257,16 @@ class ScriptService:
         """Paths of scripts that ask for packages that no administrator has approved. Blocks."""
         if self._environments is None:
             return set()
-        waits = self._environments.waits
-        return {info.path for info in infos if info.dependencies and not info.shared and waits(info)}
+        known: dict[tuple[object, ...], bool] = {}  # many ask for the same
+        waiting = set()
+        for info in infos:
+            if info.dependencies and not info.shared:
+                asked = (*info.dependencies, info.requires_python, info.environment)
+                if asked not in known:
+                    known[asked] = self._environments.waits(info)
+                if known[asked]:
+                    waiting.add(info.path)
+        return waiting
 
     async def with_other_shared_code(self, paths: set[str]) -> set[str]:
         """Those of the approved scripts that import another shared code than they were approved with."""
@@ -286,6 +295,8 @@ class ScriptService:
         await self._reconciler.removed(path)
 
     def _infos(self, rows: Sequence[ScriptRow], *, every: bool) -> Sequence[ScriptInfo]:
+        if (pythons := self._dependencies.pythons) != self._shown_for:
+            self._shown, self._shown_for = {}, pythons  # what fits is judged again
         shown: dict[str, tuple[ScriptRow, ScriptInfo]] = {}
         notes = name_notes([row.path for row in rows])
         for row in rows:

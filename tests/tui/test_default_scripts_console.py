@@ -1,0 +1,49 @@
+"""Every default script, run in the console on its sample data as its form asks for it."""
+
+from __future__ import annotations
+
+import pytest
+from console_support import console
+
+SAMPLES = {
+    "alarm_journal": (["alarm_journal.csv"], "standing"),
+    "backup_check": (["plant3.gwbk"], "intact"),
+    "cert_expiry": (["gateway_certificates.pem"], "days"),
+    "clock_drift": (["clock_drift.log"], "drift"),
+    "config_diff": (["config_before.zip", "config_after.zip"], "views/overview/session.txt"),
+    "csv_summary": (["tag_history.csv"], "40 rows, 6 columns"),
+    "disk_health": (["df.log"], "/var/lib/ignition is full in 4 days"),
+    "historian_gaps": (["historian.csv"], "2 h at 8.1"),
+    "log_digest": (["wrapper.log"], "java.net.ConnectException"),
+    "project_inventory": (["project.zip"], "page /alarms shows Alarms/List"),
+    "tag_diff": (["tags_before.json", "tags_after.json"], "Boiler/SteamPressure"),
+    "tag_lint": (["tags_after.json"], "10 to 0"),
+    "thread_dumps": (["thread_dumps.txt"], "deadlock"),
+}
+"""The files of each, in the order of its form, and something that its output says."""
+
+OFTEN = ("tag_diff",)
+
+
+def test_none_is_left_out(project):
+    assert {path.stem for path in (project / "scripts/defaults").glob("*.py")} == {*SAMPLES, "tour"}
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.slow) for name in SAMPLES]
+)
+async def test_a_default_script_runs_in_the_console_on_its_sample(project, tmp_path, name):
+    files, says = SAMPLES[name]
+    async with console(project, tmp_path, size=(80, 110)) as c:
+        await c.open(f"defaults/{name}.py")
+        await c.press("f5")
+        await c.shows(f"Run defaults/{name}.py", "timeout")
+        for place, file in enumerate(files):
+            if place:
+                await c.press("tab")
+            await c.type(str(project / "documents/samples" / file))
+        await c.press("enter")
+        await c.shows("end of output")
+        await c.press("f3")
+        await c.press("z")
+        await c.shows(says, "result:", "  ok  ")
