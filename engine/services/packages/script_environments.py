@@ -534,7 +534,8 @@ class ScriptEnvironments:
         async def work(progress: Progress) -> Environment:
             def told(doing: str, done: int, total: int = 0) -> None:
                 progress(doing, done, total)
-                loop.call_soon_threadsafe(building.tell, doing)
+                share = f"{doing}, {done:,} of {total:,}" if done and total else doing
+                loop.call_soon_threadsafe(building.tell, share)
 
             loop = asyncio.get_running_loop()
             asked = request.requirements

@@ -164,6 +164,15 @@ class Uv:
             offline = all(each.url.startswith("file:") for each in lock.packages)
             await self._run(arguments, {"UV_OFFLINE": "1"} if offline else self._indexes(), tell)
 
+    def fetched(self, lock: Lock) -> int:
+        """Return how many packages of a lock are in the cache, as far as its layout is known. Blocks."""
+        wanted = {each.name: each.version for each in lock.packages}
+        found = set()
+        for entry in self._cache.glob("wheels-v*/*/*/*/*"):
+            if entry.suffix in (".http", ".rev") and entry.name.startswith(f"{wanted.get(entry.parent.name)}-"):
+                found.add(entry.parent.name)
+        return len(found)
+
     async def default_index(self) -> str:
         """Return the address of the index, with its credentials; empty if there is none."""
         if self.settings.index:
