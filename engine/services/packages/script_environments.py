@@ -471,11 +471,14 @@ class ScriptEnvironments:
                 hint=_approve_hint(info),
                 status=403,
             )
-        there = ", ".join(dict.fromkeys(_minor(each.version) for each in found)) or "none"
+        newest = sorted(
+            {_minor(each.version) for each in found}, key=lambda minor: int(minor.partition(".")[2]), reverse=True
+        )
+        there = ", ".join(newest) or "none"
         raise ServiceError(
             "no_interpreter",
             f"{info.path} requires Python {request.python} (requires-python); this host has {there}.",
-            hint="See gatewright python list; an administrator can add one by its path.",
+            hint="See gatewright python list; an administrator adds others by gatewright python add PATH.",
             status=422,
         )
 

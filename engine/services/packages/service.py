@@ -179,7 +179,7 @@ class PackageService:
             summary=one.summary,
             licence=one.licence,
             homepage=one.homepage,
-            requires=one.requires,
+            requires=present.installed.requires(one),
             sha256=locked.sha256 if locked else "",
             origin=locked.origin if locked else "",
         )
