@@ -274,10 +274,6 @@ def without(value, noise):
 
 
 def print_report(report):
-    for title in ("added", "removed", "moved", "changed"):
-        print(f"{report[title]:7,} {title}")
-    print(f"{report['noise']:7,} changed in nothing but times, ids, order or line ends")
-    print(f"{report['same']:7,} the same")
     for title, mark in (("added", "+"), ("removed", "-")):
         for path in report[f"{title}_files"]:
             print(fitted(f"{mark} ", path))
@@ -294,6 +290,9 @@ def print_report(report):
     for title, mark in (("noise", "="), ("unreadable", "!")):
         for path in report[f"{title}_files"]:
             print(fitted(f"{mark} ", path, f"  {title}"))
+    print()
+    print(", ".join(f"{report[title]:,} {title}" for title in ("added", "removed", "moved", "changed")))
+    print(f"{report['noise']:,} changed in nothing but times, ids, order or line ends, {report['same']:,} the same")
 
 
 def how(change):

@@ -243,10 +243,6 @@ def short(value):
 
 
 def print_report(report):
-    for title in ("added", "removed", "moved", "changed"):
-        print(f"{report[title]:7,} {title}")
-    if report["ignored"]:
-        print(f"{report['ignored']:7,} ignored: differences in properties that do not count")
     for title, mark in (("added", "+"), ("removed", "-")):
         for each in report[f"{title}_paths"]:
             many = f", {count(each['tags'], 'tag', 'tags')}" if each["type"] in CONTAINERS else ""
@@ -260,6 +256,10 @@ def print_report(report):
             print(f"    {shown(one['name'], 30)}: {words(one['old'])} -> {words(one['new'])}")
     if report["more"]:
         print(f"and {report['more']:,} more; raise top to list them")
+    print()
+    print(", ".join(f"{report[title]:,} {title}" for title in ("added", "removed", "moved", "changed")))
+    if report["ignored"]:
+        print(f"{report['ignored']:,} ignored: differences in properties that do not count")
 
 
 def words(value):

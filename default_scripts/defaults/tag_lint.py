@@ -276,17 +276,17 @@ def check_alarms(own):
 
 
 def print_report(report):
-    print(
-        f"{report['file']}: {count(report['tags'], 'tag', 'tags')}, {count(report['findings'], 'finding', 'findings')}"
-    )
     for rule, number in report["rules"].items():
-        print()
         print(f"{rule}: {number:,}, {RULES[rule]}")
         for each in report["list"]:
             if each["rule"] == rule:
                 print(fitted("  ", each["path"], f"  {shown(each['detail'], 36)}" if each["detail"] else ""))
+        print()
     if report["more"]:
         print(f"and {report['more']:,} more; raise top to list them")
+    print(
+        f"{report['file']}: {count(report['tags'], 'tag', 'tags')}, {count(report['findings'], 'finding', 'findings')}"
+    )
 
 
 def fitted(before, path, after=""):
