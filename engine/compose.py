@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from default_scripts import Bundle
@@ -18,7 +19,6 @@ from engine.config import ConfigError, Settings
 from engine.lock import LifetimeLock
 from engine.models.engine import SlotState
 from engine.models.packages import DEFAULT
-from engine.models.runs import Mode
 from engine.models.scripts import ScriptInfo
 from engine.paths import EnginePaths
 from engine.pool.environment import ensure_environment
@@ -238,6 +238,7 @@ async def compose(
     documents = DocumentService(document_files, document_index, document_writer, state.document_versions, events)
     watch.also(documents.look)
     examiner = Examiner(tools_pool(pool.settings))
+    in_use = partial(_in_use, pool, examiner)
     stack.push_async_callback(examiner.close)
     shared = SharedCode(files, lambda: reconciler.paths, examiner.compile)
     stack.push_async_callback(shared.close)
@@ -259,7 +260,7 @@ async def compose(
         interpreters.preferred,
         tasks,
         audit,
-        lambda: [each.prefix for each in pool.environments_in_use()],
+        in_use,
     )
     await script_environments.load()
     stack.push_async_callback(script_environments.close)
@@ -322,7 +323,7 @@ async def compose(
             environment=front.environment,
         )
         with suppress(ServiceError):  # its run will say so
-            found = await script_environments.choose(info, Mode.RESTRICTED, None)
+            found = await script_environments.choose(info, None)
             if isinstance(found, Environment):
                 pool.expect(found)
 
@@ -363,7 +364,7 @@ async def compose(
         imports,
         interpreters.named,
         lambda environment: _switched(pool, environment),
-        lambda: [each.prefix for each in pool.environments_in_use()],
+        in_use,
     )
     interpreters.use_python = packages.use_python
     git = GitService(project.root, TrustFile(project.private), state.authors, audit)
@@ -458,6 +459,11 @@ async def _ended(task: asyncio.Task[None]) -> None:
     """End a task of the engine's start that may still go on."""
     task.cancel()
     await asyncio.wait([task])
+
+
+def _in_use(pool: Pool, examiner: Examiner) -> list[Path]:
+    """Return the folders of the environments that a process runs with, or a run waits for."""
+    return [each.prefix for each in pool.environments_in_use() | examiner.environments_in_use()]
 
 
 async def _switched(pool: Pool, environment: Environment) -> None:

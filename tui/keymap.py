@@ -55,6 +55,7 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "default_scripts": ("b",),
         "restore_defaults": ("B",),
         "end_own_edits": ("w",),
+        "packages": ("p",),
         # What macros make of the text, beside it.
         "preview_go": ("enter",),
         "preview_document": ("d",),
@@ -81,6 +82,25 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "shrink": ("minus",),
         "restart_slot": ("r",),
         "back": ("escape", "f4"),
+        # Packages and interpreters.
+        "install_packages": ("i",),
+        "uninstall_package": ("x", "delete"),
+        "upgrade_package": ("u",),
+        "upgrade_all": ("U",),
+        "search_packages": ("slash",),
+        "show_package": ("enter",),
+        "install_bundle": ("b",),
+        "next_environment": ("right_square_bracket", "right"),  # brackets need AltGr on some keyboards
+        "last_environment": ("left_square_bracket", "left"),
+        "make_environment": ("n",),
+        "remove_environment": ("D",),
+        "interpreters": ("v",),
+        "cancel_change": ("c", "ctrl+c"),
+        "leave_packages": ("escape", "p"),
+        "use_python": ("enter",),
+        "add_python": ("a",),
+        "remove_python": ("x", "delete"),
+        "leave_interpreters": ("escape", "v"),
         # Rebuilds and metadata diff.
         "rebuild_scripts": ("r",),
         "rebuild_all": ("e",),

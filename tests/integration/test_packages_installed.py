@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from account_support import ordinary_account
+from cli_support import cli_project
 from daemon_support import write_settings
 from package_index import Release, package_index
 
@@ -14,6 +15,7 @@ from engine import Engine
 from engine.config import PolicySection, Settings
 from engine.models.packages import InstallRequest, UninstallRequest
 from engine.models.runs import Outcome, RunKind, RunRequest
+from tui.commands import exit_codes
 
 pytestmark = pytest.mark.slow
 
@@ -55,3 +57,26 @@ async def test_an_ordinary_account_installs_by_the_command_line() -> None:
         assert "new: alpha 1.0" in await call("packages", "install", "alpha")
         assert "1.0" in await call("exec", "import alpha; print(alpha.VERSION)")
         await call("engine", "stop")
+
+
+def test_a_bundle_is_made_and_installed_by_the_command_line(tmp_path: Path) -> None:
+    place = tmp_path / "plant.gwpackages"
+    with (
+        package_index(Release("alpha", requires=("beta",)), Release("beta")) as index,
+        cli_project(tmp_path / "plant", f'[packages]\nindex = "{index.url}"\n') as plant,
+    ):
+        assert plant.call("packages", "bundle", str(place)).returncode == exit_codes.CONFLICT
+        assert not place.exists()
+        assert plant.call("packages", "install", "alpha").returncode == 0
+        done = plant.call("packages", "bundle", str(place))
+        assert done.returncode == 0, done.stderr
+        assert f"{place} has " in done.stderr
+        assert plant.call("packages", "bundle", str(place)).returncode == exit_codes.CONFLICT
+    with cli_project(tmp_path / "offline", '[packages]\nindex = "none"\n') as offline:
+        assert offline.call("packages", "install").returncode == exit_codes.USAGE
+        assert offline.call("packages", "install", "alpha", "--bundle", str(place)).returncode == exit_codes.USAGE
+        assert offline.call("packages", "install", "--bundle", "/nowhere").returncode == exit_codes.USAGE
+        done = offline.call("packages", "install", "--bundle", str(place))
+        assert done.stdout.splitlines() == ["new: alpha 1.0", "new: beta 1.0"], done.stderr
+        names = [one["name"] for one in offline.json("packages", "list")["packages"]]
+        assert names == ["alpha", "beta"]

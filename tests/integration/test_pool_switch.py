@@ -199,7 +199,9 @@ async def test_texts_are_parsed_with_the_interpreter_of_the_new_one(
     try:
         text = b"import newly_installed\n"
         before = await examiner.examine(text, "", "tester", Priority.API)
+        assert examiner.environments_in_use() == {first}
         examiner.follow(second)
+        assert examiner.environments_in_use() == {first, second}
         after = await examiner.examine(text, "", "tester", Priority.API)
     finally:
         await examiner.close()

@@ -47,6 +47,7 @@ class Approval:
         while True:
             self._host.notify("looking at what it asks for")  # its packages are asked of an index, which takes a while
             review = await self._connection.client.call(PERMISSIONS_REVIEW, ScriptParams(path=path))
+            self._host.notify("")
             if review.state is ApprovalState.NONE and not review.removed:
                 self._host.notify(f"{review.script} asks for no permissions")
                 return

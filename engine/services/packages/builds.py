@@ -42,6 +42,9 @@ FORMAT = 1
 COMPILE_WAIT = 600.0
 """Seconds for the compiling of all modules of a build."""
 
+FRESH = 60.0
+"""Seconds after which a finished build must have a name or a claim, or be in use."""
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -76,6 +79,7 @@ class Builds:
 
     Attributes:
         claims: Tell folders of builds that must stay although no environment has them.
+        fresh: Seconds for which a finished build may wait for its name or claim.
         prepare: Called with each build before it is used.
     """
 
@@ -84,7 +88,10 @@ class Builds:
         self.uv = uv
         self.claims: list[Callable[[], Iterable[Path]]] = []
         self.prepare: Callable[[Environment], Awaitable[None]] | None = None
+        self.fresh = FRESH
         self._making: set[Path] = set()
+        self._made: dict[Path, float] = {}
+        """Builds that are finished and that no name leads to yet, and since when."""
 
     async def make(
         self,
@@ -132,6 +139,8 @@ class Builds:
                 await asyncio.to_thread(claim, prefix)
             if self.prepare is not None:
                 await self.prepare(environment)
+            if claim is None:
+                self._made[prefix] = time.monotonic()
         except OSError as error:
             await asyncio.to_thread(shutil.rmtree, prefix, ignore_errors=True)
             raise ServiceError(
@@ -251,6 +260,7 @@ class Builds:
                     disk.remove_quietly(folder, temporary)
                     raise
                 os.fsync(folder)
+            self._made.pop(prefix, None)
         except OSError as error:
             raise ServiceError(
                 "disk", f"The environment {name} cannot be changed: {error.strerror}.", status=507
@@ -320,6 +330,8 @@ class Builds:
         making = set(self._making)
         kept = {Path(os.path.realpath(each)) for each in in_use} | self.claimed()
         kept |= {prefix for name in self.names() if (prefix := self.prefix(name)) is not None}
+        fresh = [prefix for prefix, at in list(self._made.items()) if time.monotonic() - at < self.fresh]
+        kept |= {Path(os.path.realpath(prefix)) for prefix in fresh}
         removed = []
         with contextlib.suppress(OSError):
             for place in places:
@@ -329,6 +341,7 @@ class Builds:
                     place.unlink(missing_ok=True)
                     continue
                 self.discard(place)
+                self._made.pop(place, None)
                 removed.append(place)
         return removed
 

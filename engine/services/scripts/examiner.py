@@ -159,6 +159,10 @@ class Examiner:
         self._packages = environment.packages
         self._pool.switch_environment(environment)
 
+    def environments_in_use(self) -> set[Environment]:
+        """Return those that the parser's processes run with."""
+        return self._pool.environments_in_use()
+
     async def close(self) -> None:
         """End the slot's processes; whoever waits for a text is told so."""
         self._closed = True
