@@ -171,7 +171,11 @@ class Archive:
 
     def _in_tar(self):
         unpacked = 0
-        with tarfile.open(fileobj=self._data, mode="r:*") as archive:
+        try:
+            archive = tarfile.open(fileobj=self._data, mode="r:*")  # noqa: SIM115 - closed below
+        except tarfile.ReadError:  # which lists what each kind of packing says
+            raise SystemExit(f"{self.name} is no zip or tar archive, or a damaged one.") from None
+        with archive:
             for info in archive:
                 unpacked += info.size
                 if unpacked > MOST_UNPACKED:

@@ -84,7 +84,7 @@ class Group:
 
 def main(log, hours: int = 24, level: str = "warn", top: int = 20):
     """Read ``log`` and tell what happened in the last ``hours``."""
-    print(f"Reading {log.name}, {log.size / 1e6:.1f} MB")
+    print(f"Reading {log.name}, {log.size:,} bytes")
     notes = {}
     lines = reader_of(log, notes)
     newest = newest_time(lines())

@@ -81,7 +81,12 @@ def read_json(data):
     """The outermost tags of a JSON export. It is one tag, a list of them, or an object whose "tags" they are."""
     if not data.strip():
         raise ValueError("the file is empty.")
-    found = json.loads(data)
+    try:
+        found = json.loads(data)
+    except ValueError as error:
+        if getattr(error, "pos", 0) == 0:
+            raise ValueError("it is neither JSON nor XML.") from None
+        raise
     roots = found if isinstance(found, list) else [found]
     if not all(isinstance(root, dict) and ("tags" in root or "name" in root) for root in roots):
         raise ValueError("its JSON holds no tags.")
