@@ -78,7 +78,7 @@ def test_what_is_no_tag_export_is_said_in_a_sentence(data: bytes) -> None:
 def test_a_sentence_speaks_of_the_file_and_not_of_who_read_it() -> None:
     binary = bytes(range(256))
     assert refusal("tag_lint", binary) == "handed.bin is no tag export: it is neither JSON nor XML."
-    assert refusal("tag_lint", '{"tags": [\n{]').endswith("line 2 column 2 (char 12)")
+    assert ": line 2" in refusal("tag_lint", '{"tags": [\n{]')
     assert refusal("config_diff", binary, binary) == "handed.bin is no zip or tar archive, or a damaged one."
 
 
