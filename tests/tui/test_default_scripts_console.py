@@ -7,7 +7,7 @@ from console_support import console
 
 SAMPLES = {
     "alarm_journal": (["alarm_journal.csv"], "standing"),
-    "backup_check": (["plant3.gwbk"], "intact"),
+    "backup_check": (["plant3.gwbk"], "Plant_Base, which is not in this backup"),
     "cert_expiry": (["gateway_certificates.pem"], "days"),
     "clock_drift": (["clock_drift.log"], "drift"),
     "config_diff": (["config_before.zip", "config_after.zip"], "views/overview/session.txt"),
@@ -18,7 +18,7 @@ SAMPLES = {
     "project_inventory": (["project.zip"], "page /alarms shows Alarms/List"),
     "tag_diff": (["tags_before.json", "tags_after.json"], "Boiler/SteamPressure"),
     "tag_lint": (["tags_after.json"], "10 to 0"),
-    "thread_dumps": (["thread_dumps.txt"], "deadlock"),
+    "thread_dumps": (["thread_dumps.txt"], "DEADLOCK"),
 }
 """The files of each, in the order of its form, and something that its output says."""
 

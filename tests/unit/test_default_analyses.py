@@ -284,7 +284,7 @@ def test_dumps_in_several_files_are_one_series(capsys: pytest.CaptureFixture[str
     whole = call("thread_dumps", sample("thread_dumps.txt"))
     parts = call("thread_dumps", *(f"Full thread dump{part}" for part in (first, *later)))
     assert parts == whole
-    assert "stuck in all 3 dumps" in capsys.readouterr().out
+    assert "Stuck in all 3 dumps: 6 threads." in capsys.readouterr().out
 
 
 def test_a_dump_in_a_wrapper_log_and_one_of_windows_are_read() -> None:
