@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 DEFAULTS, SAMPLES = ROOT / "default_scripts/defaults", ROOT / "default_scripts/samples"
 SCRIPTS = {
     "clock_drift": "clock_drift.log",
-    "thread_dumps": "thread_dumps.txt",
+    "thread_dumps": "thread_dumps.log",
     "alarm_journal": "alarm_journal.csv",
     "cert_expiry": "gateway_certificates.pem",
     "backup_check": "plant3.gwbk",
@@ -253,15 +253,15 @@ def test_the_gateways_two_texts_are_thread_dumps() -> None:
 
 
 def test_dumps_in_several_files_are_one_series(capsys: pytest.CaptureFixture[str]) -> None:
-    first, *later = sample("thread_dumps.txt").decode().split("Full thread dump")[1:]
-    whole = call("thread_dumps", sample("thread_dumps.txt"))
+    first, *later = sample("thread_dumps.log").decode().split("Full thread dump")[1:]
+    whole = call("thread_dumps", sample("thread_dumps.log"))
     parts = call("thread_dumps", *(f"Full thread dump{part}" for part in (first, *later)))
     assert parts == whole
     assert "stuck in all 3 dumps" in capsys.readouterr().out
 
 
 def test_a_dump_in_a_wrapper_log_and_one_of_windows_are_read() -> None:
-    text = sample("thread_dumps.txt").decode()
+    text = sample("thread_dumps.log").decode()
     whole = call("thread_dumps", text)
     in_log = "".join(f"INFO   | jvm 1    | 2026/11/20 12:03:10 | {line}\n" for line in text.splitlines())
     assert call("thread_dumps", in_log) == whole
