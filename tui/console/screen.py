@@ -35,6 +35,7 @@ from tui.messages import (
 from tui.screens.full_screen import FullScreen
 from tui.text.formats import time_left
 from tui.text.isolation import host_note, host_sentence
+from tui.text.labels import TASKS
 from tui.widgets.editor.editor import Editor
 from tui.widgets.editor.pane import EditorPane
 from tui.widgets.header_bar import HeaderBar
@@ -386,7 +387,7 @@ class ConsoleScreen(FullScreen[None]):
 
         with self.parts.problems_told(self.notify_error):
             task = await self.parts.connection.client.call(TASKS_CANCEL, TaskParams(task_id=task_id))
-            self.notify(f"{task.kind}: {task.state}")
+            self.notify(f"{TASKS.get(task.kind, task.kind)}: {task.state}")
 
     def kill(self, run_id: int) -> None:
         in_background(self, "kill", self._kill, run_id)

@@ -232,7 +232,7 @@ class PackagesScreen(FullScreen[None]):
             made = await client.call(ENVIRONMENTS_CREATE, body=CreateEnvironment(name=name, python=python))
             self._shown = made.name
             return (
-                f"{made.name} has Python {made.python}. Scripts run in it with "
+                f"The environment {made.name} has Python {made.python}. Scripts run in it with "
                 f'environment = "{made.name}" under [tool.gatewright] in their header.'
             )
 
@@ -468,7 +468,7 @@ class PackagesScreen(FullScreen[None]):
         self._output.display = bool(lines) and (bool(changes.doing) or changes.failed)
         self._output.action_edge(last=True)
         key = action("cancel_change").key
-        self._work.update(f" {doing} ...   {key} cancels" if doing else f" {sanitise_line(changes.outcome)}")
+        self._work.update(f"{doing} ...   {key} cancels" if doing else sanitise_line(changes.outcome))
         self._work.display = bool(doing or changes.outcome)
         self._work.set_class(not doing and changes.failed, "-failed")
         cancel = [action("cancel_change")] if doing else []
@@ -502,11 +502,11 @@ def _heading(info: EnvironmentInfo, names: list[str]) -> Text:
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(" packages  ", "bold")
     place = f" ({names.index(info.name) + 1} of {len(names)})" if len(names) > 1 and info.name in names else ""
-    text.append(f"{sanitise_line(info.name)}{place}   Python {sanitise_line(info.python)}   {counted(info.packages)}")
+    text.append(f"{sanitise_line(info.name)}{place}  Python {sanitise_line(info.python)}  {counted(info.packages)}")
     if not info.managed:
-        text.append("   installed into by hand" if info.packages else "")
+        text.append("  installed into by hand" if info.packages else "")
     elif info.built_at is not None:
-        text.append(f"   built {clock(info.built_at)} by {sanitise_line(info.built_by or '-')}")
+        text.append(f"  built {clock(info.built_at)} by {sanitise_line(info.built_by or '-')}")
     return text
 
 
