@@ -130,6 +130,7 @@ class PackagesScreen(FullScreen[None]):
 
     def on_mount(self) -> None:
         self._output.can_focus = False
+        self._changes.watched = True
         self.set_focus(self.query_one("#packages RowList"))
         self._problem.display = False
         self._show_work()
@@ -140,6 +141,9 @@ class PackagesScreen(FullScreen[None]):
             self._status.show_pool(self._connection.pool)
         in_background(self, "load", self._told, self._load)
         in_background(self, "tasks", self._told, self._catch_up)
+
+    def on_unmount(self) -> None:
+        self._changes.watched = False
 
     # What the engine says.
 
@@ -405,7 +409,7 @@ class PackagesScreen(FullScreen[None]):
             if file is None:
                 problem = "There is no such file."
                 continue
-            sentence = f"{name} becomes what it was where the bundle was made: what the bundle has not is removed."
+            sentence = f"{name} becomes what {file.name} has: what it has not is removed."
             answers = [Choice("i", f"install {file.name}", risky=True)]
             if await self._answer(ChoiceScreen(sentence, answers, "leave it as it is")) == "i":
                 self._changes.begin(f"installing {file.name}", partial(_sent, file, name))
