@@ -19,7 +19,6 @@ from engine.config import ConfigError, Settings
 from engine.lock import LifetimeLock
 from engine.models.engine import SlotState
 from engine.models.packages import DEFAULT
-from engine.models.runs import Mode
 from engine.models.scripts import ScriptInfo
 from engine.paths import EnginePaths
 from engine.pool.environment import ensure_environment
@@ -324,7 +323,7 @@ async def compose(
             environment=front.environment,
         )
         with suppress(ServiceError):  # its run will say so
-            found = await script_environments.choose(info, Mode.RESTRICTED, None)
+            found = await script_environments.choose(info, None)
             if isinstance(found, Environment):
                 pool.expect(found)
 

@@ -162,6 +162,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("copy_output", "copy", "Copy the selected output, or all of it", Scope.OUTPUT, 1, palette=True),
     Action("clear_output", "clear", "Clear the output", Scope.OUTPUT, 2, palette=True),
     Action("save_files", "save", "Save the files that the run left", Scope.OUTPUT, 3, palette=True),
+    Action("show_result", "result", "Show the result that a run left behind its output", Scope.OUTPUT, palette=True),
     Action("explain_run", "explain", "Ask the assistant why the run failed", Scope.OUTPUT, palette=True),
     Action("propose_change", "propose", "Ask the assistant for a change of the script", Scope.OUTPUT, palette=True),
     Action("open_problem", "go there", "Go to the place of the problem under the cursor", Scope.PROBLEMS, 1),

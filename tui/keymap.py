@@ -69,6 +69,7 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "copy_output": ("c",),
         "clear_output": ("x",),
         "save_files": ("s",),
+        "show_result": ("r",),
         "explain_run": ("e",),
         "propose_change": ("p",),
         "open_problem": ("enter",),

@@ -88,11 +88,10 @@ def main(log, hours: int = 24, level: str = "warn", top: int = 20):
     notes = {}
     lines = reader_of(log, notes)
     newest = newest_time(lines())
+    if newest is None:
+        raise SystemExit(" ".join(notes) or "There is no line of a wrapper log in this file.")
     for note in notes:
         print(note)
-    if newest is None:
-        print("There is no line of a wrapper log in this file.")
-        return {"file": log.name, "entries": 0, "from": None, "to": None, "levels": {}, "loggers": [], "more": 0}
     groups = digest(lines(), start_of(newest, hours))
     report = summary(groups, level, top)
     report.update(file=log.name, to=newest)

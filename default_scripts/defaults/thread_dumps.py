@@ -94,15 +94,12 @@ def main(dump, second=None, third=None, top: int = 10):
     for file in (dump, second, third):
         if file is not None:
             found = [threads for threads in dumps_of(decoded(file.read())) if threads]
-            print(
-                f"{file.name}: {len(found)} dump(s), {', '.join(f'{len(threads):,}' for threads in found) or 0} threads"
-            )
+            if not found:
+                raise SystemExit(f"There is no thread dump in {file.name}.")
+            print(f"{file.name}: {len(found)} dump(s), {', '.join(f'{len(threads):,}' for threads in found)} threads")
             dumps += found
-    if not dumps:
-        print("There is no thread dump in this.")
     report = analysis(dumps, max(0, top))
-    if dumps:
-        print_report(report)
+    print_report(report)
     return report
 
 

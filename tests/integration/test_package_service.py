@@ -17,7 +17,9 @@ from engine import Engine
 from engine.config import PackagesSection, PolicySection, Settings
 from engine.models.packages import CreateEnvironment, InstallRequest, UninstallRequest, UpgradeRequest
 from engine.models.runs import Outcome, RunInfo, RunKind, RunRequest
+from engine.paths import CACHE_SIZE
 from engine.services.access import ServiceError
+from engine.services.packages import service
 from engine.services.packages.builds import RECORD
 
 PATIENCE = 60.0
@@ -181,6 +183,21 @@ async def test_an_environment_of_another_name_is_made_and_removed(engine: Engine
     assert not build.exists()
     with pytest.raises(ServiceError, match="no environment reports"):
         await engine.packages.list("reports")
+
+
+async def test_the_cache_is_tidied_some_time_after_a_change(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = engine.project.private / CACHE_SIZE
+    size.unlink(missing_ok=True)
+    await install(engine, "gamma")
+    monkeypatch.setattr(service, "COLLECT_EVERY", 0.01)
+    looking = asyncio.ensure_future(engine.packages.run())
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not size.exists():  # noqa: ASYNC110 - of another process
+                await asyncio.sleep(0.01)
+    finally:
+        looking.cancel()
+        await asyncio.wait([looking])
 
 
 async def test_what_an_index_offers_is_found_by_name(engine: Engine, index: PackageIndex) -> None:

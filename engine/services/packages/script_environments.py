@@ -30,7 +30,6 @@ from packaging.version import InvalidVersion, Version
 
 from engine.models.packages import DEFAULT, PlannedPackage
 from engine.models.permissions import ApprovalState, ReviewedEnvironment
-from engine.models.runs import Mode
 from engine.models.scripts import ScriptInfo
 from engine.pool.job import Environment
 from engine.sandbox.interpreters import Interpreter
@@ -257,33 +256,20 @@ class ScriptEnvironments:
                     return opened(found).modules
         return None
 
-    async def environment_for(self, info: ScriptInfo, mode: Mode, actor: Actor) -> Environment | None:
-        """Return what a script runs with, built if need be; None: the usual one.
-
-        Raises:
-            ServiceError: As ``choose``, or the environment could not be built.
-        """
-        chosen = await self.choose(info, mode, actor)
-        return await chosen.wait() if isinstance(chosen, Building) else chosen
-
-    async def choose(
-        self,
-        info: ScriptInfo,
-        mode: Mode,  # noqa: ARG002 - what is approved is the same in both: an ADMIN run installs nothing by itself either
-        actor: Actor | None,
-    ) -> Environment | Building | None:
+    async def choose(self, info: ScriptInfo, actor: Actor | None) -> Environment | Building | None:
         """Return what a script runs with, or what is building it; None: the usual one.
+
+        It is the same in both modes: an ADMIN run installs nothing by itself either.
 
         Args:
             info: What the text that is to run says about itself.
-            mode: Of the run.
             actor: Who asks; a build is begun in this name. None: none is begun.
 
         Raises:
             ServiceError: ``needs_approval``, ``bad_request`` for requirements that are none, ``no_interpreter``,
                 ``not_built``, ``no_environment`` for the name of none.
         """
-        if info.environment not in ("", DEFAULT):
+        if info.environment:
             return await asyncio.to_thread(self._named, info)
         if not info.dependencies and info.requires_python is None:
             return None
@@ -303,9 +289,10 @@ class ScriptEnvironments:
             raise _needs_approval(info, request, None) from None
         return await self._built(info, request, lock, interpreter, actor)
 
-    def _named(self, info: ScriptInfo) -> Environment:
-        """Return the environment that a header names. Blocks."""
-        found = self._builds.named(info.environment)
+    def _named(self, info: ScriptInfo) -> Environment | None:
+        """Return the environment that a header names; None: it is the usual one. Blocks."""
+        usual = info.environment == DEFAULT
+        found = self._usual_interpreter() if usual else self._builds.named(info.environment)
         if found is None:
             raise ServiceError(
                 "no_environment",
@@ -320,7 +307,7 @@ class ScriptEnvironments:
                 f"{info.environment} has Python {found.version}.",
                 status=422,
             )
-        return found
+        return None if isinstance(found, Interpreter) else found
 
     async def review(
         self, info: ScriptInfo, *, resolve: bool, others: Iterable[str] = ()

@@ -369,13 +369,20 @@ class PackageService:
         return await asyncio.to_thread(self._info, environment)
 
     async def run(self) -> None:
-        """Remove what is not needed, now and then, until cancelled: what runs were in has to wait for their end."""
+        """Remove what is not needed, now and then, until cancelled: what runs were in has to wait for their end.
+
+        The cache is tidied some time after a change, when further changes have had the use of it.
+        """
         while True:
             try:
                 await self.collect()
             except Exception:  # the next time may do
                 log.exception("builds that nothing needs could not be removed")
             await asyncio.sleep(COLLECT_EVERY)
+            try:
+                await self.uv.tidy()
+            except (ServiceError, OSError) as error:  # the next time may do
+                log.warning("the cache of packages could not be tidied: %s", error)
 
     async def collect(self) -> None:
         """Remove what no environment, no script and no process needs any longer."""

@@ -21,6 +21,7 @@ from typing import Protocol, cast
 from urllib.parse import unquote, urlsplit
 
 from engine.config import ConfigError, PackagesSection
+from engine.paths import CACHE_SIZE
 from engine.services.access import ServiceError
 from engine.services.packages.lock import BadLock, Lock, without_credentials
 
@@ -28,6 +29,9 @@ NO_INDEX = "none"
 
 ANSWER_WAIT = 20
 """Seconds that an index may take for the next part of an answer."""
+
+TIDY = (("prune",), ("prune", "--ci"), ("clean",))
+"""What removes more and more of the cache: what nothing refers to, unpacked wheels, everything."""
 
 NICENESS = 10
 LONGEST_LINE = 300
@@ -85,7 +89,10 @@ class Uv:
         """The wheels of bundles that were installed: what can be had again without an index."""
         self._cache = home / "cache" / "uv"
         self._home = home / "cache" / "home"
+        self._tidied = home / CACHE_SIZE
         self._search = search
+        self._at_work = 0
+        self._tidying: asyncio.Future[None] | None = None
         addresses = [settings.index, *settings.extra_indexes]
         self._secrets = [secret for address in addresses for secret in _secrets(address)]
 
@@ -168,6 +175,25 @@ class Uv:
             found = re.search(r"^--index-url (\S+)$", answer.read_text(), re.MULTILINE)
         return found[1] if found else ""
 
+    async def tidy(self) -> None:
+        """Remove what the cache does not need, and more of it while it takes more than the settings allow.
+
+        Nothing waits for that: whatever else needs uv ends it, and a later call does it. So does a cancelled call.
+
+        Raises:
+            ServiceError: It could not be done.
+            OSError: It could not be noted.
+        """
+        if not await asyncio.to_thread(self._untidy) or self._at_work or self._tidying is not None:
+            return
+        tidying = self._tidying = asyncio.ensure_future(self._tidy())
+        try:
+            await asyncio.wait([tidying])
+        finally:
+            await self._make_way()
+        if not tidying.cancelled():
+            tidying.result()
+
     def shown(self, text: str) -> str:
         """Return a line of output as people may see it: no control characters, no credentials, not too long."""
         text = _ESCAPES.sub("", text)
@@ -234,12 +260,46 @@ class Uv:
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
+    def _untidy(self) -> bool:
+        """Return whether uv was used since the cache was tidied: each use changes a folder. Blocks."""
+        try:
+            used = self._home.stat().st_mtime_ns
+        except OSError:
+            return False
+        try:
+            return used > self._tidied.stat().st_mtime_ns
+        except OSError:
+            return True
+
+    async def _tidy(self) -> None:
+        for arguments in TIDY:
+            await self._to_end(["cache", *arguments], {"UV_OFFLINE": "1"}, None)
+            size = await asyncio.to_thread(_size, self._cache)
+            if size <= self.settings.cache_size:
+                break
+        await asyncio.to_thread(self._tidied.write_text, f"{size}\n")
+
+    async def _make_way(self) -> None:
+        """End the tidying of the cache, if it goes on."""
+        if (tidying := self._tidying) is not None:
+            tidying.cancel()
+            await asyncio.wait([tidying])
+            self._tidying = None
+
     async def _run(self, arguments: Sequence[str], variables: Mapping[str, str], tell: Tell | None) -> None:
         """Run uv to its end.
 
         Raises:
             ServiceError: It did not do what it was to.
         """
+        self._at_work += 1
+        try:
+            await self._make_way()
+            await self._to_end(arguments, variables, tell)
+        finally:
+            self._at_work -= 1
+
+    async def _to_end(self, arguments: Sequence[str], variables: Mapping[str, str], tell: Tell | None) -> None:
         environment = self._environment() | dict(variables)
         told: list[str] = []
         failed = False
@@ -325,6 +385,16 @@ def give_way(pid: int) -> None:
     """Let everything else on the host go before a process that was just started."""
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
+
+
+def _size(folder: Path) -> int:
+    """Return the bytes on disk of all files in a folder. Blocks."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(Path(place, name)).st_blocks * 512
+    return total
 
 
 @contextlib.asynccontextmanager
