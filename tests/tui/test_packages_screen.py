@@ -73,6 +73,10 @@ async def test_packages_are_planned_installed_looked_at_and_uninstalled(plant: P
         await c.shows("default: new sensors 1.0, new units 1.0.", "2 packages", "asked for", "for sensors")
         lines = c.text.splitlines()
         assert ["allowed" in line for line in lines if line.startswith((" sensors ", " units "))] == [True, False]
+        changes = c.app._console.parts.package_changes
+        await c.until(
+            lambda: any("sensors" in line for line in changes.lines), "the output of the installation is kept"
+        )
         await check(c, "packages", lambda c: re.sub(r"by \w+\n", "by WHO\n", c.text))
         await c.press("enter")
         await c.shows("sensors 1.0", "RESTRICTED scripts may import it", "requires units>=1", "The package sensors")

@@ -35,7 +35,6 @@ from tui.messages import (
 from tui.screens.full_screen import FullScreen
 from tui.text.formats import time_left
 from tui.text.isolation import host_note, host_sentence
-from tui.text.labels import TASKS
 from tui.widgets.editor.editor import Editor
 from tui.widgets.editor.pane import EditorPane
 from tui.widgets.header_bar import HeaderBar
@@ -384,6 +383,7 @@ class ConsoleScreen(FullScreen[None]):
 
     async def _cancel_task(self, task_id: int) -> None:
         from engine.registry.sync import TASKS_CANCEL, TaskParams
+        from tui.text.labels import TASKS
 
         with self.parts.problems_told(self.notify_error):
             task = await self.parts.connection.client.call(TASKS_CANCEL, TaskParams(task_id=task_id))
