@@ -8,6 +8,7 @@ import json
 import zipfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -17,7 +18,9 @@ from engine import Engine
 from engine.config import PackagesSection, PolicySection, Settings
 from engine.models.packages import CreateEnvironment, InstallRequest, UninstallRequest, UpgradeRequest
 from engine.models.runs import Outcome, RunInfo, RunKind, RunRequest
+from engine.pool.job import Environment
 from engine.services.access import ServiceError
+from engine.services.packages import service
 from engine.services.packages.builds import RECORD
 
 PATIENCE = 60.0
@@ -181,6 +184,32 @@ async def test_an_environment_of_another_name_is_made_and_removed(engine: Engine
     assert not build.exists()
     with pytest.raises(ServiceError, match="no environment reports"):
         await engine.packages.list("reports")
+
+
+async def test_a_build_stays_until_a_name_leads_to_it_and_the_one_of_before_for_a_moment(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run may have found it and not be in the pool yet."""
+    packages = engine.packages
+    make = packages.builds.make
+
+    async def made_while_others_are_removed(*args: Any, **options: Any) -> Environment:
+        made = await make(*args, **options)
+        await packages.collect()
+        return made
+
+    monkeypatch.setattr(packages.builds, "make", made_while_others_are_removed)
+    await packages.create(CreateEnvironment(name="moment"), engine.owner, "cli")
+    first = packages.builds.prefix("moment")
+    assert first is not None
+    await install(engine, "gamma", environment="moment")
+    assert packages.builds.prefix("moment") != first
+    assert first.is_dir()
+    assert (await packages.environments()).own == 0
+    monkeypatch.setattr(service, "LEFT_FOR", 0.0)
+    await packages.collect()
+    assert not first.exists()
+    await packages.remove("moment", engine.owner, "cli")
 
 
 async def test_what_an_index_offers_is_found_by_name(engine: Engine, index: PackageIndex) -> None:
