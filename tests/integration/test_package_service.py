@@ -18,6 +18,8 @@ from engine import Engine
 from engine.config import PackagesSection, PolicySection, Settings
 from engine.models.packages import CreateEnvironment, InstallRequest, UninstallRequest, UpgradeRequest
 from engine.models.runs import Outcome, RunInfo, RunKind, RunRequest
+from engine.models.sync import TaskInfo
+from engine.paths import CACHE_SIZE
 from engine.pool.job import Environment
 from engine.services.access import ServiceError
 from engine.services.packages import service
@@ -39,7 +41,7 @@ def index() -> Iterator[PackageIndex]:
         Release("delta", "2.5", yanked="broken"),
         Release("delta", "3.0", requires_python=">=3.99"),
         Release("liar", lie=True),
-        Release("hanging", hang=True),
+        Release("hanging", requires=("beta",), hang=True, told=True),
         Release("chatty", "1.0", files={"chatty-1.0.data/scripts/chatty": b"#!python\nprint(1)\n"}),
     )
     with package_index(*releases) as made:
@@ -148,12 +150,15 @@ async def test_a_run_that_goes_on_ends_with_the_packages_that_it_began_with(engi
     assert (await run(engine, "import alpha")).outcome is Outcome.SCRIPT_ERROR
 
 
-async def test_one_change_at_a_time_and_a_cancelled_one_changes_nothing(engine: Engine, index: PackageIndex) -> None:
+def how_far(task: TaskInfo) -> tuple[str, int, int]:
+    return task.doing, task.done, task.total
+
+
+async def test_one_change_at_a_time_and_a_cancelled_one_changes_nothing(engine: Engine) -> None:
     before = builds(engine)
-    asked = len(index.asked)
     first = asyncio.ensure_future(install(engine, "hanging"))
     async with asyncio.timeout(PATIENCE):
-        while not any("hanging" in path for path in index.asked[asked:]):  # noqa: ASYNC110 - of a thread
+        while not any(how_far(task) == ("fetching", 1, 2) for task in engine.tasks.list()):  # noqa: ASYNC110 - of uv
             await asyncio.sleep(0.01)
     with pytest.raises(ServiceError, match=r"is changing packages \(task \d+\)") as refused:
         await install(engine, "gamma")
@@ -210,6 +215,21 @@ async def test_a_build_stays_until_a_name_leads_to_it_and_the_one_of_before_for_
     await packages.collect()
     assert not first.exists()
     await packages.remove("moment", engine.owner, "cli")
+
+
+async def test_the_cache_is_tidied_some_time_after_a_change(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = engine.project.private / CACHE_SIZE
+    size.unlink(missing_ok=True)
+    await install(engine, "gamma")
+    monkeypatch.setattr(service, "COLLECT_EVERY", 0.01)
+    looking = asyncio.ensure_future(engine.packages.run())
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not size.exists():  # noqa: ASYNC110 - of another process
+                await asyncio.sleep(0.01)
+    finally:
+        looking.cancel()
+        await asyncio.wait([looking])
 
 
 async def test_what_an_index_offers_is_found_by_name(engine: Engine, index: PackageIndex) -> None:

@@ -188,7 +188,7 @@ class PackageService:
             summary=one.summary,
             licence=one.licence,
             homepage=one.homepage,
-            requires=one.requires,
+            requires=present.installed.requires(one),
             sha256=locked.sha256 if locked else "",
             origin=locked.origin if locked else "",
         )
@@ -335,7 +335,7 @@ class PackageService:
                 python = await asyncio.to_thread(self._named, request.python)
             else:
                 python = (await asyncio.to_thread(self._present, DEFAULT)).python
-            lock = await self.uv.lock(requirements, python, tell=_tell(progress))
+            lock = await self.uv.lock(requirements, python, tell=progress.tell)
             await self._build(request.name, PlannedBuild(python, requirements, lock), actor, progress)
             return await asyncio.to_thread(self._info, request.name)
 
@@ -378,13 +378,20 @@ class PackageService:
         return await asyncio.to_thread(self._info, environment)
 
     async def run(self) -> None:
-        """Remove what is not needed, now and then, until cancelled: what runs were in has to wait for their end."""
+        """Remove what is not needed, now and then, until cancelled: what runs were in has to wait for their end.
+
+        The cache is tidied some time after a change, when further changes have had the use of it.
+        """
         while True:
             try:
                 await self.collect()
             except Exception:  # the next time may do
                 log.exception("builds that nothing needs could not be removed")
             await asyncio.sleep(COLLECT_EVERY)
+            try:
+                await self.uv.tidy()
+            except (ServiceError, OSError) as error:  # the next time may do
+                log.warning("the cache of packages could not be tidied: %s", error)
 
     async def collect(self) -> None:
         """Remove what no environment, no script and no process needs any longer; what cannot be removed stays."""
@@ -421,7 +428,7 @@ class PackageService:
         async def work(progress: Progress) -> tuple[PackagePlan, str]:
             present = await asyncio.to_thread(self._present, name)
             progress("resolving", 0)
-            asked = await wanted(present, _tell(progress))
+            asked = await wanted(present, progress.tell)
             plan = _plan(present, asked)
             same = asked.lock.key == present.lock().key and [*present.record.requirements] == asked.requirements
             if not (same and present.record.managed and asked.python.path == present.python.path):
@@ -487,7 +494,7 @@ class PackageService:
 
     async def _build(self, name: str, wanted: PlannedBuild, actor: Actor, progress: Progress) -> None:
         """Make the build and have its name lead there. From then on it is not cancelled."""
-        progress("installing", 0, len(wanted.lock.packages))
+        progress("fetching", 0, len(wanted.lock.packages))
         coming: set[Path] = set()
 
         def claim(prefix: Path) -> None:
@@ -501,7 +508,8 @@ class PackageService:
                 name,
                 requirements=wanted.requirements,
                 by=actor.name,
-                tell=_tell(progress),
+                tell=progress.tell,
+                count=progress,
                 claim=claim,
             )
             progress.on_stop = None
@@ -609,17 +617,6 @@ class PackageService:
             raise ServiceError("exists", f"There is an environment {name} already.", status=409)
         if len(names) >= MAX_ENVIRONMENTS:
             raise ServiceError("too_many", f"A project has {MAX_ENVIRONMENTS} environments at most.", status=409)
-
-
-def _tell(progress: Progress) -> Tell:
-    """Return what takes the lines that an installation tells, for the task's followers."""
-
-    def tell(line: str) -> None:
-        progress.tell(line)
-        if line.startswith(("Downloading ", "Compiling")):
-            progress(line[:1].lower() + line[1:], 0)
-
-    return tell
 
 
 def _plan(present: Present, wanted: PlannedBuild) -> PackagePlan:
