@@ -9,7 +9,7 @@
 # tags = ["ignition", "java"]
 # [tool.gatewright.params.dump]
 # type = "file"
-# help = "one dump or several in one file; documents/samples/thread_dumps.txt is one to try"
+# help = "one dump or several in one file; documents/samples/thread_dumps.log is one to try"
 # [tool.gatewright.params.second]
 # type = "file"
 # required = false

@@ -23,7 +23,7 @@ SAMPLES = {
     "project_inventory": {"export": "project.zip"},
     "tag_diff": {"old": "tags_before.json", "new": "tags_after.json"},
     "tag_lint": {"export": "tags_after.json"},
-    "thread_dumps": {"dump": "thread_dumps.txt"},
+    "thread_dumps": {"dump": "thread_dumps.log"},
 }
 
 

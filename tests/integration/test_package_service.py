@@ -17,6 +17,7 @@ from engine import Engine
 from engine.config import PackagesSection, PolicySection, Settings
 from engine.models.packages import CreateEnvironment, InstallRequest, UninstallRequest, UpgradeRequest
 from engine.models.runs import Outcome, RunInfo, RunKind, RunRequest
+from engine.models.sync import TaskInfo
 from engine.paths import CACHE_SIZE
 from engine.services.access import ServiceError
 from engine.services.packages import service
@@ -38,7 +39,7 @@ def index() -> Iterator[PackageIndex]:
         Release("delta", "2.5", yanked="broken"),
         Release("delta", "3.0", requires_python=">=3.99"),
         Release("liar", lie=True),
-        Release("hanging", hang=True),
+        Release("hanging", requires=("beta",), hang=True, told=True),
         Release("chatty", "1.0", files={"chatty-1.0.data/scripts/chatty": b"#!python\nprint(1)\n"}),
     )
     with package_index(*releases) as made:
@@ -147,12 +148,15 @@ async def test_a_run_that_goes_on_ends_with_the_packages_that_it_began_with(engi
     assert (await run(engine, "import alpha")).outcome is Outcome.SCRIPT_ERROR
 
 
-async def test_one_change_at_a_time_and_a_cancelled_one_changes_nothing(engine: Engine, index: PackageIndex) -> None:
+def how_far(task: TaskInfo) -> tuple[str, int, int]:
+    return task.doing, task.done, task.total
+
+
+async def test_one_change_at_a_time_and_a_cancelled_one_changes_nothing(engine: Engine) -> None:
     before = builds(engine)
-    asked = len(index.asked)
     first = asyncio.ensure_future(install(engine, "hanging"))
     async with asyncio.timeout(PATIENCE):
-        while not any("hanging" in path for path in index.asked[asked:]):  # noqa: ASYNC110 - of a thread
+        while not any(how_far(task) == ("fetching", 1, 2) for task in engine.tasks.list()):  # noqa: ASYNC110 - of uv
             await asyncio.sleep(0.01)
     with pytest.raises(ServiceError, match=r"is changing packages \(task \d+\)") as refused:
         await install(engine, "gamma")

@@ -179,7 +179,7 @@ class PackageService:
             summary=one.summary,
             licence=one.licence,
             homepage=one.homepage,
-            requires=one.requires,
+            requires=present.installed.requires(one),
             sha256=locked.sha256 if locked else "",
             origin=locked.origin if locked else "",
         )
@@ -326,7 +326,7 @@ class PackageService:
                 python = await asyncio.to_thread(self._named, request.python)
             else:
                 python = (await asyncio.to_thread(self._present, DEFAULT)).python
-            lock = await self.uv.lock(requirements, python, tell=_tell(progress))
+            lock = await self.uv.lock(requirements, python, tell=progress.tell)
             await self._build(request.name, PlannedBuild(python, requirements, lock), actor, progress)
             return await asyncio.to_thread(self._info, request.name)
 
@@ -409,7 +409,7 @@ class PackageService:
         async def work(progress: Progress) -> tuple[PackagePlan, str]:
             present = await asyncio.to_thread(self._present, name)
             progress("resolving", 0)
-            asked = await wanted(present, _tell(progress))
+            asked = await wanted(present, progress.tell)
             plan = _plan(present, asked)
             same = asked.lock.key == present.lock().key and [*present.record.requirements] == asked.requirements
             if not (same and present.record.managed and asked.python.path == present.python.path):
@@ -475,9 +475,15 @@ class PackageService:
 
     async def _build(self, name: str, wanted: PlannedBuild, actor: Actor, progress: Progress) -> None:
         """Make the build and have its name lead there. From then on it is not cancelled."""
-        progress("installing", 0, len(wanted.lock.packages))
+        progress("fetching", 0, len(wanted.lock.packages))
         made = await self.builds.make(
-            wanted.lock, wanted.python, name, requirements=wanted.requirements, by=actor.name, tell=_tell(progress)
+            wanted.lock,
+            wanted.python,
+            name,
+            requirements=wanted.requirements,
+            by=actor.name,
+            tell=progress.tell,
+            count=progress,
         )
         progress.on_stop = None
         before = await asyncio.to_thread(self.builds.current, name) if name == DEFAULT else None
@@ -569,17 +575,6 @@ class PackageService:
             raise ServiceError("exists", f"There is an environment {name} already.", status=409)
         if len(names) >= MAX_ENVIRONMENTS:
             raise ServiceError("too_many", f"A project has {MAX_ENVIRONMENTS} environments at most.", status=409)
-
-
-def _tell(progress: Progress) -> Tell:
-    """Return what takes the lines that an installation tells, for the task's followers."""
-
-    def tell(line: str) -> None:
-        progress.tell(line)
-        if line.startswith(("Downloading ", "Compiling")):
-            progress(line[:1].lower() + line[1:], 0)
-
-    return tell
 
 
 def _plan(present: Present, wanted: PlannedBuild) -> PackagePlan:

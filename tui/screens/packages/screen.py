@@ -130,6 +130,7 @@ class PackagesScreen(FullScreen[None]):
 
     def on_mount(self) -> None:
         self._output.can_focus = False
+        self._changes.watched = True
         self.set_focus(self.query_one("#packages RowList"))
         self._problem.display = False
         self._show_work()
@@ -140,6 +141,9 @@ class PackagesScreen(FullScreen[None]):
             self._status.show_pool(self._connection.pool)
         in_background(self, "load", self._told, self._load)
         in_background(self, "tasks", self._told, self._catch_up)
+
+    def on_unmount(self) -> None:
+        self._changes.watched = False
 
     # What the engine says.
 
@@ -232,7 +236,7 @@ class PackagesScreen(FullScreen[None]):
             made = await client.call(ENVIRONMENTS_CREATE, body=CreateEnvironment(name=name, python=python))
             self._shown = made.name
             return (
-                f"{made.name} has Python {made.python}. Scripts run in it with "
+                f"The environment {made.name} has Python {made.python}. Scripts run in it with "
                 f'environment = "{made.name}" under [tool.gatewright] in their header.'
             )
 
@@ -405,7 +409,7 @@ class PackagesScreen(FullScreen[None]):
             if file is None:
                 problem = "There is no such file."
                 continue
-            sentence = f"{name} becomes what it was where the bundle was made: what the bundle has not is removed."
+            sentence = f"{name} becomes what {file.name} has: what it has not is removed."
             answers = [Choice("i", f"install {file.name}", risky=True)]
             if await self._answer(ChoiceScreen(sentence, answers, "leave it as it is")) == "i":
                 self._changes.begin(f"installing {file.name}", partial(_sent, file, name))
@@ -468,7 +472,7 @@ class PackagesScreen(FullScreen[None]):
         self._output.display = bool(lines) and (bool(changes.doing) or changes.failed)
         self._output.action_edge(last=True)
         key = action("cancel_change").key
-        self._work.update(f" {doing} ...   {key} cancels" if doing else f" {sanitise_line(changes.outcome)}")
+        self._work.update(f"{doing} ...   {key} cancels" if doing else sanitise_line(changes.outcome))
         self._work.display = bool(doing or changes.outcome)
         self._work.set_class(not doing and changes.failed, "-failed")
         cancel = [action("cancel_change")] if doing else []
@@ -502,11 +506,11 @@ def _heading(info: EnvironmentInfo, names: list[str]) -> Text:
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(" packages  ", "bold")
     place = f" ({names.index(info.name) + 1} of {len(names)})" if len(names) > 1 and info.name in names else ""
-    text.append(f"{sanitise_line(info.name)}{place}   Python {sanitise_line(info.python)}   {counted(info.packages)}")
+    text.append(f"{sanitise_line(info.name)}{place}  Python {sanitise_line(info.python)}  {counted(info.packages)}")
     if not info.managed:
-        text.append("   installed into by hand" if info.packages else "")
+        text.append("  installed into by hand" if info.packages else "")
     elif info.built_at is not None:
-        text.append(f"   built {clock(info.built_at)} by {sanitise_line(info.built_by or '-')}")
+        text.append(f"  built {clock(info.built_at)} by {sanitise_line(info.built_by or '-')}")
     return text
 
 
