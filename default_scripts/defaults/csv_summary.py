@@ -75,7 +75,7 @@ class Column:
 
 def main(table, delimiter: str = "auto"):
     """Read ``table`` and describe its columns."""
-    print(f"Reading {table.name}, {table.size / 1e6:.1f} MB")
+    print(f"Reading {table.name}, {table.size:,} bytes")
     lines = lines_of(table)
     header = next(lines, "")
     if not header.strip():

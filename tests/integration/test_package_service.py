@@ -17,7 +17,9 @@ from engine import Engine
 from engine.config import PackagesSection, PolicySection, Settings
 from engine.models.packages import CreateEnvironment, InstallRequest, UninstallRequest, UpgradeRequest
 from engine.models.runs import Outcome, RunInfo, RunKind, RunRequest
+from engine.models.sync import TaskInfo
 from engine.paths import CACHE_SIZE
+from engine.pool.environment import ensure_environment
 from engine.services.access import ServiceError
 from engine.services.packages import service
 from engine.services.packages.builds import RECORD
@@ -38,7 +40,7 @@ def index() -> Iterator[PackageIndex]:
         Release("delta", "2.5", yanked="broken"),
         Release("delta", "3.0", requires_python=">=3.99"),
         Release("liar", lie=True),
-        Release("hanging", hang=True),
+        Release("hanging", requires=("beta",), hang=True, told=True),
         Release("chatty", "1.0", files={"chatty-1.0.data/scripts/chatty": b"#!python\nprint(1)\n"}),
     )
     with package_index(*releases) as made:
@@ -70,7 +72,8 @@ async def run(engine: Engine, code: str) -> RunInfo:
 
 
 def builds(engine: Engine) -> list[str]:
-    return sorted(path.name for path in (engine.project.environments / "builds").iterdir())
+    folder = engine.project.environments / "builds"
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
 async def test_packages_come_are_used_and_go(engine: Engine) -> None:
@@ -147,12 +150,16 @@ async def test_a_run_that_goes_on_ends_with_the_packages_that_it_began_with(engi
     assert (await run(engine, "import alpha")).outcome is Outcome.SCRIPT_ERROR
 
 
-async def test_one_change_at_a_time_and_a_cancelled_one_changes_nothing(engine: Engine, index: PackageIndex) -> None:
+def waits_for_one(task: TaskInfo) -> bool:
+    """Return whether a task has fetched all packages but for the last one."""
+    return task.doing == "fetching" and 0 < task.done == task.total - 1
+
+
+async def test_one_change_at_a_time_and_a_cancelled_one_changes_nothing(engine: Engine) -> None:
     before = builds(engine)
-    asked = len(index.asked)
     first = asyncio.ensure_future(install(engine, "hanging"))
     async with asyncio.timeout(PATIENCE):
-        while not any("hanging" in path for path in index.asked[asked:]):  # noqa: ASYNC110 - of a thread
+        while not any(waits_for_one(task) for task in engine.tasks.list()):  # noqa: ASYNC110 - of another process
             await asyncio.sleep(0.01)
     with pytest.raises(ServiceError, match=r"is changing packages \(task \d+\)") as refused:
         await install(engine, "gamma")
@@ -183,6 +190,28 @@ async def test_an_environment_of_another_name_is_made_and_removed(engine: Engine
     assert not build.exists()
     with pytest.raises(ServiceError, match="no environment reports"):
         await engine.packages.list("reports")
+
+
+async def test_what_was_installed_by_hand_and_is_not_offered_is_named(engine: Engine) -> None:
+    place = engine.project.environments / "older"
+    older = await ensure_environment(place)
+    for name in ("plantlib", "oldtool", "beta"):
+        (older.packages / f"{name}-1.0.dist-info").mkdir()
+        (older.packages / f"{name}-1.0.dist-info" / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+        )
+    before = await engine.packages.list("older")
+    with pytest.raises(ServiceError, match=r"older was installed into by hand, and oldtool and plantlib") as refused:
+        await install(engine, "gamma", environment="older")
+    assert (refused.value.code, "packages uninstall oldtool plantlib" in (refused.value.hint or "")) == (
+        "not_offered", True,
+    )  # fmt: skip
+    assert (place.is_symlink(), await engine.packages.list("older")) == (False, before)
+    request = UninstallRequest(names=["oldtool", "plantlib"], environment="older")
+    await engine.packages.uninstall(request, engine.owner, "cli")
+    assert [each.name for each in (await engine.packages.list("older")).packages] == ["beta"]
+    assert ("gamma", "new") in await install(engine, "gamma", environment="older")
+    await engine.packages.remove("older", engine.owner, "cli")
 
 
 async def test_the_cache_is_tidied_some_time_after_a_change(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -267,6 +267,9 @@ async def test_a_run_waits_for_its_packages_and_who_leaves_stops_nothing(engine:
 
 async def _waited(engine: Engine, before: list[str]) -> None:
     request = RunRequest(kind=RunKind.SCRIPT, script="own/slow.py")
+    at_once = await engine.runs.start(request, engine.owner, "library")
+    async with asyncio.timeout(PATIENCE):
+        assert (await engine.runs.cancel(at_once.id, engine.owner)).outcome is Outcome.CANCELLED
     first = await engine.runs.start(request, engine.owner, "library")
     second = await engine.runs.start(request, engine.owner, "library")
     async with asyncio.timeout(PATIENCE):

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 DEFAULTS, SAMPLES = ROOT / "default_scripts/defaults", ROOT / "default_scripts/samples"
 SCRIPTS = {
     "clock_drift": "clock_drift.log",
-    "thread_dumps": "thread_dumps.txt",
+    "thread_dumps": "thread_dumps.log",
     "alarm_journal": "alarm_journal.csv",
     "cert_expiry": "gateway_certificates.pem",
     "backup_check": "plant3.gwbk",
@@ -280,15 +280,15 @@ def test_the_gateways_two_texts_are_thread_dumps() -> None:
 
 
 def test_dumps_in_several_files_are_one_series(capsys: pytest.CaptureFixture[str]) -> None:
-    first, *later = sample("thread_dumps.txt").decode().split("Full thread dump")[1:]
-    whole = call("thread_dumps", sample("thread_dumps.txt"))
+    first, *later = sample("thread_dumps.log").decode().split("Full thread dump")[1:]
+    whole = call("thread_dumps", sample("thread_dumps.log"))
     parts = call("thread_dumps", *(f"Full thread dump{part}" for part in (first, *later)))
     assert parts == whole
-    assert "stuck in all 3 dumps" in capsys.readouterr().out
+    assert "Stuck in all 3 dumps: 6 threads." in capsys.readouterr().out
 
 
 def test_a_dump_in_a_wrapper_log_and_one_of_windows_are_read() -> None:
-    text = sample("thread_dumps.txt").decode()
+    text = sample("thread_dumps.log").decode()
     whole = call("thread_dumps", text)
     in_log = "".join(f"INFO   | jvm 1    | 2026/11/20 12:03:10 | {line}\n" for line in text.splitlines())
     assert call("thread_dumps", in_log) == whole
@@ -410,7 +410,7 @@ def test_a_file_with_nothing_to_report_is_no_failure(name: str, data: bytes | st
 
 def test_a_later_dump_that_is_none_is_named() -> None:
     with pytest.raises(SystemExit, match=r"^There is no thread dump in later\.$"):
-        script("thread_dumps")["main"](handed(sample("thread_dumps.txt")), second=handed(b"no dump", "later"))
+        script("thread_dumps")["main"](handed(sample("thread_dumps.log")), second=handed(b"no dump", "later"))
 
 
 def test_an_alarm_that_comes_a_thirty_thousand_times_in_a_second() -> None:

@@ -197,12 +197,12 @@ def install(
     if bundle is not None:
         if requirements or upgrade:
             raise click.UsageError("--bundle installs what the bundle has: it takes no REQUIREMENT and no --upgrade.")
-        changed(invocation, lambda client: _sent(client, bundle, environment), _print_changes)
+        _install(invocation, lambda client: _sent(client, bundle, environment))
         return
     if not requirements:
         raise click.UsageError("Missing argument 'REQUIREMENT...'.")
     request = InstallRequest(requirements=list(requirements), environment=environment, upgrade=upgrade)
-    changed(invocation, lambda client: client.call(PACKAGES_INSTALL, body=request), _print_changes)
+    _install(invocation, lambda client: client.call(PACKAGES_INSTALL, body=request))
 
 
 @packages.command("bundle")
@@ -396,7 +396,7 @@ def _print_detail(invocation: Invocation, found: PackageDetail) -> None:
         ("licence", found.licence),
         ("homepage", found.homepage),
         ("import", ", ".join(found.modules)),
-        ("RESTRICTED", "scripts may import it" if found.allowed else "not in the settings' modules: [policy]"),
+        ("RESTRICTED", "scripts may import it" if found.allowed else "scripts may not: policy.modules of the settings"),
         ("asked for", asked if found.requested else ""),
         ("requires", ", ".join(found.requires)),
         ("needed by", ", ".join(found.needed_by)),
@@ -414,7 +414,7 @@ def _print_offered(invocation: Invocation, found: OfferedList) -> None:
     if found.warning:
         streams.notify(found.warning)
     if not found.packages:
-        streams.notify("the index offers nothing by this name")
+        streams.notify("nothing is offered by this name", "Where packages come from: [packages] in the settings.")
         return
     for place, one in enumerate(found.packages):
         if place:
@@ -458,6 +458,30 @@ def _print_changes(invocation: Invocation, done: PackagePlan) -> None:
         streams.notify(f"no package has changed: {done.environment} has all of that")
 
 
+def _install(invocation: Invocation, ask: Callable[[EngineClient], Awaitable[PackagePlan]]) -> None:
+    """Have something installed, and say which modules of what was asked for RESTRICTED scripts may not import."""
+    closed: list[str] = []
+
+    async def asked(client: EngineClient) -> PackagePlan:
+        done = await ask(client)
+        if new := {one.name for one in changing(done)}:
+            there = await client.call(PACKAGES_LIST, EnvironmentParams(environment=done.environment))
+            of_them = [one for one in there.packages if one.name in new and one.requested and not one.allowed]
+            closed.extend(module for one in of_them for module in one.modules)
+        return done
+
+    def as_text(_: Invocation, done: PackagePlan) -> None:
+        _print_changes(invocation, done)
+        if closed:
+            invocation.streams.notify(
+                f"RESTRICTED scripts may not import {', '.join(closed)} yet",
+                "Name it in policy.modules of the project's settings.toml, then "
+                f"{invocation.line('engine', 'stop')}: the next command starts the engine with it.",
+            )
+
+    changed(invocation, asked, as_text)
+
+
 def _print_environments(invocation: Invocation, found: EnvironmentList) -> None:
     from tui.text.table import render, terminal_width
 
@@ -478,4 +502,5 @@ def _print_environments(invocation: Invocation, found: EnvironmentList) -> None:
     width = terminal_width(streams.out.is_terminal)
     streams.out.line(render(head, rows, right="packages", width=width, less=("interpreter", "by", "built")))
     if found.own:
-        streams.notify(f"{found.own} more {'was' if found.own == 1 else 'were'} made for the dependencies of scripts")
+        made = "was" if found.own == 1 else "were"
+        streams.notify(f"{found.own} more {made} made for scripts that ask for packages or a Python of their own")

@@ -16,7 +16,7 @@ import shutil
 import signal
 import stat
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -42,8 +42,14 @@ FORMAT = 1
 COMPILE_WAIT = 600.0
 """Seconds for the compiling of all modules of a build."""
 
+COUNT_EVERY = 0.25
+"""Seconds between two looks at how far a build is."""
+
 FRESH = 60.0
 """Seconds after which a finished build must have a name or a claim, or be in use."""
+
+Count = Callable[[str, int, int], None]
+"""Takes what is being done, how far it is, and how much there is of it."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -102,6 +108,7 @@ class Builds:
         requirements: Sequence[str] = (),
         by: str = "",
         tell: Tell | None = None,
+        count: Count | None = None,
         claim: Callable[[Path], None] | None = None,
     ) -> Environment:
         """Make a build of a lock's packages. No name leads to it yet. What fails or is cancelled leaves nothing.
@@ -113,6 +120,7 @@ class Builds:
             requirements: What was asked for.
             by: Who asked.
             tell: Hears each line of what happens.
+            count: Hears now and then how many packages are fetched and installed, and modules compiled.
             claim: Called with the finished build before ``collect`` may take it; blocks.
 
         Raises:
@@ -123,13 +131,14 @@ class Builds:
         self._making.add(prefix)
         try:
             await asyncio.to_thread(_skeleton, environment)
-            await self.uv.install(lock, prefix, tell=tell)
+            async with _counted(lambda: self._so_far(lock, environment), count):
+                await self.uv.install(lock, prefix, tell=tell)
             await asyncio.to_thread(_check, environment)
             if lock.packages:
                 if tell is not None:
                     tell("Compiling")
                 await asyncio.to_thread(self._take_compiled, environment, lock)
-                await _compile(environment)
+                await _compile(environment, count)
             record = BuildRecord(
                 FORMAT, name, str(python.path), python.version, tuple(requirements), lock.text,
                 tuple(import_names(environment.packages)), time.time(), by,
@@ -155,6 +164,13 @@ class Builds:
         finally:
             self._making.discard(prefix)
         return environment
+
+    def _so_far(self, lock: Lock, environment: Environment) -> tuple[str, int, int]:
+        """Return how far the installation of a lock is. Blocks."""
+        installed = sum(1 for _ in environment.packages.glob("*.dist-info"))
+        if installed:
+            return "installing", installed, len(lock.packages)
+        return "fetching", self.uv.fetched(lock), len(lock.packages)
 
     def _take_compiled(self, environment: Environment, lock: Lock) -> None:
         """Copy what other builds have compiled of the same wheels: that takes longest. Blocks."""
@@ -447,7 +463,29 @@ def _hostile(what: str) -> ServiceError:
     )
 
 
-async def _compile(environment: Environment) -> None:
+@contextlib.asynccontextmanager
+async def _counted(look: Callable[[], tuple[str, int, int]], count: Count | None) -> AsyncIterator[None]:
+    """Tell how far something is while the block goes on. ``look`` blocks."""
+
+    async def counting(count: Count) -> None:
+        while True:
+            count(*await asyncio.to_thread(look))
+            await asyncio.sleep(COUNT_EVERY)
+
+    if count is None:
+        yield
+        return
+    task = asyncio.ensure_future(counting(count))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, OSError):
+            raise error  # a cancelled task says so where it is told how far it is
+
+
+async def _compile(environment: Environment, count: Count | None = None) -> None:
     """Compile all modules, so that no run has to: a sandboxed one could not keep it. Nothing of them is executed.
 
     What does not compile is left to the run that imports it.
@@ -466,9 +504,16 @@ async def _compile(environment: Environment) -> None:
         start_new_session=True,
     )
     give_way(process.pid)
+    waiting = list(reversed(missing))
+
+    def compiled() -> tuple[str, int, int]:
+        while waiting and _compiled(waiting[-1], environment.version).exists():
+            waiting.pop()
+        return "compiling", len(missing) - len(waiting), len(missing)
+
     try:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(COMPILE_WAIT):
+            async with asyncio.timeout(COMPILE_WAIT), _counted(compiled, count):
                 await process.communicate("".join(f"{path}\n" for path in missing).encode("utf-8", "surrogateescape"))
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -471,11 +471,14 @@ class ScriptEnvironments:
                 hint=_approve_hint(info),
                 status=403,
             )
-        there = ", ".join(dict.fromkeys(_minor(each.version) for each in found)) or "none"
+        newest = sorted(
+            {_minor(each.version) for each in found}, key=lambda minor: int(minor.partition(".")[2]), reverse=True
+        )
+        there = ", ".join(newest) or "none"
         raise ServiceError(
             "no_interpreter",
             f"{info.path} requires Python {request.python} (requires-python); this host has {there}.",
-            hint="See gatewright python list; an administrator can add one by its path.",
+            hint="See gatewright python list; an administrator adds others by gatewright python add PATH.",
             status=422,
         )
 
@@ -534,7 +537,8 @@ class ScriptEnvironments:
         async def work(progress: Progress) -> Environment:
             def told(doing: str, done: int, total: int = 0) -> None:
                 progress(doing, done, total)
-                loop.call_soon_threadsafe(building.tell, doing)
+                share = f"{doing}, {done:,} of {total:,}" if done and total else doing
+                loop.call_soon_threadsafe(building.tell, share)
 
             loop = asyncio.get_running_loop()
             asked = request.requirements

@@ -75,6 +75,9 @@ MAX_ENVIRONMENTS = 50
 COLLECT_EVERY = 600.0
 """Seconds."""
 
+NOT_OFFERED = frozenset({"unknown_package", "no_version", "no_wheel", "yanked", "no_index", "other_python"})
+"""Problems of a package that is not to be had."""
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -179,7 +182,7 @@ class PackageService:
             summary=one.summary,
             licence=one.licence,
             homepage=one.homepage,
-            requires=one.requires,
+            requires=present.installed.requires(one),
             sha256=locked.sha256 if locked else "",
             origin=locked.origin if locked else "",
         )
@@ -326,7 +329,7 @@ class PackageService:
                 python = await asyncio.to_thread(self._named, request.python)
             else:
                 python = (await asyncio.to_thread(self._present, DEFAULT)).python
-            lock = await self.uv.lock(requirements, python, tell=_tell(progress))
+            lock = await self.uv.lock(requirements, python, tell=progress.tell)
             await self._build(request.name, PlannedBuild(python, requirements, lock), actor, progress)
             return await asyncio.to_thread(self._info, request.name)
 
@@ -409,7 +412,7 @@ class PackageService:
         async def work(progress: Progress) -> tuple[PackagePlan, str]:
             present = await asyncio.to_thread(self._present, name)
             progress("resolving", 0)
-            asked = await wanted(present, _tell(progress))
+            asked = await wanted(present, progress.tell)
             plan = _plan(present, asked)
             same = asked.lock.key == present.lock().key and [*present.record.requirements] == asked.requirements
             if not (same and present.record.managed and asked.python.path == present.python.path):
@@ -475,9 +478,15 @@ class PackageService:
 
     async def _build(self, name: str, wanted: PlannedBuild, actor: Actor, progress: Progress) -> None:
         """Make the build and have its name lead there. From then on it is not cancelled."""
-        progress("installing", 0, len(wanted.lock.packages))
+        progress("fetching", 0, len(wanted.lock.packages))
         made = await self.builds.make(
-            wanted.lock, wanted.python, name, requirements=wanted.requirements, by=actor.name, tell=_tell(progress)
+            wanted.lock,
+            wanted.python,
+            name,
+            requirements=wanted.requirements,
+            by=actor.name,
+            tell=progress.tell,
+            count=progress,
         )
         progress.on_stop = None
         before = await asyncio.to_thread(self.builds.current, name) if name == DEFAULT else None
@@ -506,7 +515,37 @@ class PackageService:
         upgrade: Collection[str],
         tell: Tell | None,
     ) -> Lock:
-        return await self.uv.lock(requirements, python, previous=present.lock(), upgrade=upgrade, tell=tell)
+        try:
+            return await self.uv.lock(requirements, python, previous=present.lock(), upgrade=upgrade, tell=tell)
+        except ServiceError as error:
+            if present.record.managed or error.code not in NOT_OFFERED:
+                raise
+            by_hand = {name_of(each) for each in present.record.requirements}
+            missing = await self._not_offered([each for each in requirements if name_of(each) in by_hand], python, tell)
+            if not missing:
+                raise
+            raise ServiceError(
+                "not_offered",
+                f"The environment {present.name} was installed into by hand, and {_listed(missing)} "
+                f"cannot be had again for Python {python.version}: no index or wheelhouse of the settings offers it. "
+                "Nothing was changed.",
+                hint="Put wheels of that into the wheelhouse, or give it up: gatewright packages uninstall "
+                f"{' '.join(missing)}",
+                status=422,
+            ) from None
+
+    async def _not_offered(self, requirements: Sequence[str], python: PythonProgram, tell: Tell | None) -> list[str]:
+        """Return the names of those that cannot be had, each by itself: uv tells the first one only."""
+        missing = []
+        for requirement in requirements:
+            if tell is not None:
+                tell(f"Looking for {requirement}")
+            try:
+                await self.uv.lock([requirement], python)
+            except ServiceError as error:
+                if error.code in NOT_OFFERED:
+                    missing.append(name_of(requirement))
+        return missing
 
     def _present(self, name: str) -> Present:
         """Return the environment of that name. Blocks.
@@ -569,17 +608,6 @@ class PackageService:
             raise ServiceError("exists", f"There is an environment {name} already.", status=409)
         if len(names) >= MAX_ENVIRONMENTS:
             raise ServiceError("too_many", f"A project has {MAX_ENVIRONMENTS} environments at most.", status=409)
-
-
-def _tell(progress: Progress) -> Tell:
-    """Return what takes the lines that an installation tells, for the task's followers."""
-
-    def tell(line: str) -> None:
-        progress.tell(line)
-        if line.startswith(("Downloading ", "Compiling")):
-            progress(line[:1].lower() + line[1:], 0)
-
-    return tell
 
 
 def _plan(present: Present, wanted: PlannedBuild) -> PackagePlan:
@@ -653,6 +681,10 @@ def _disk_problem(what: str, error: OSError) -> ServiceError:
     return ServiceError(
         "disk", f"{what}: {error.strerror}. Nothing was changed.", hint="Free some room, then try again.", status=507
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _not_installed(names: Sequence[str], environment: str) -> ServiceError:
