@@ -13,8 +13,23 @@ from console_support import Console, console, engine_project
 from pictures_support import check
 
 from engine.models.access import AccessInfo
-from engine.models.packages import AddPythonRequest, PackagePlan, PlannedPackage, PythonInfo, PythonList
-from engine.registry.packages import PACKAGES_BUNDLE, PACKAGES_PLAN, PYTHON_LIST, PYTHON_REMOVE, BundleParams
+from engine.models.packages import (
+    AddPythonRequest,
+    EnvironmentInfo,
+    PackagePlan,
+    PlannedPackage,
+    PythonInfo,
+    PythonList,
+    UsePythonRequest,
+)
+from engine.registry.packages import (
+    PACKAGES_BUNDLE,
+    PACKAGES_PLAN,
+    PYTHON_LIST,
+    PYTHON_REMOVE,
+    PYTHON_USE,
+    BundleParams,
+)
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "integration"))
 
@@ -139,7 +154,11 @@ async def test_interpreters_say_why_they_cannot_be_used_and_come_and_go(
 ) -> None:
     good = PythonInfo(path="/usr/bin/python3.12", version="3.12.3", source="system", environments=["default"])
     bad = PythonInfo(path="/opt/py/bin/python3", version="3.8.1", source="added", problem="It is too old: \x1b[2J3.9.")
-    found = [good, bad]
+    newer = PythonInfo(path="/usr/bin/python3.13", version="3.13.1", source="local")
+    found = [good, bad, newer]
+
+    async def used(*, body: UsePythonRequest) -> EnvironmentInfo:
+        return EnvironmentInfo(name=body.environment, python="3.13.1", interpreter=body.python, packages=0)
 
     async def listed() -> PythonList:
         return PythonList(interpreters=list(found))
@@ -168,8 +187,11 @@ async def test_interpreters_say_why_they_cannot_be_used_and_come_and_go(
         await c.press("x")
         await c.shows("/opt/py/bin/python3 is no longer among the added ones")
         await c.hides("not usable")
-        await c.press("escape")
-        await c.shows("i install")
+        c.answer(monkeypatch, PYTHON_USE, used)
+        await c.press("end", "enter")
+        await c.shows("Build default again on Python 3.13.1, with the same packages")
+        await c.press("y")
+        await c.shows("scripts in default run with Python 3.13.1: /usr/bin/python3.13", "i install")
 
 
 async def test_who_may_not_change_packages_sees_them_and_is_told(

@@ -576,7 +576,9 @@ class PackageService:
                 status=422,
             ) from None
 
-    async def _not_offered(self, requirements: Sequence[str], python: PythonProgram, tell: Tell | None) -> list[str]:
+    async def _not_offered(
+        self, requirements: Sequence[str], python: PythonProgram, tell: Tell | None
+    ) -> Sequence[str]:
         """Return the names of those that cannot be had, each by itself: uv tells the first one only."""
         missing = []
         for requirement in requirements:

@@ -139,7 +139,7 @@ class PackagesScreen(FullScreen[None]):
             return
         if self._connection.pool is not None:
             self._status.show_pool(self._connection.pool)
-        in_background(self, "load", self._told, self._load)
+        in_place_of_the_last(self, "load", self._told, self._load)
         in_background(self, "tasks", self._told, self._catch_up)
 
     def on_unmount(self) -> None:
@@ -149,7 +149,7 @@ class PackagesScreen(FullScreen[None]):
 
     def on_engine_connected(self) -> None:
         self._status.show_connected()
-        in_background(self, "load", self._told, self._load)
+        in_place_of_the_last(self, "load", self._told, self._load)
         in_background(self, "tasks", self._told, self._catch_up)
 
     def on_engine_away(self, message: EngineAway) -> None:
@@ -165,6 +165,8 @@ class PackagesScreen(FullScreen[None]):
 
     async def _catch_up(self) -> None:
         """Show the change that goes on already."""
+        if self._connection.narrow:
+            return
         for task in (await self._connection.client.call(TASKS_LIST)).tasks:
             if task.finished_at is None:
                 self._changes.heard_task(task)
@@ -465,7 +467,7 @@ class PackagesScreen(FullScreen[None]):
     def _show_work(self) -> None:
         """Show what goes on, or how the last change ended."""
         changes = self._changes
-        doing = self._asking or changes.doing
+        doing = sanitise_line(self._asking or changes.doing)
         lines = list(changes.lines)
         self._output.set_rows([Row(str(number), f" {line}", tone="dim") for number, line in enumerate(lines)])
         self._output.styles.height = min(OUTPUT_LINES, len(lines))
