@@ -52,7 +52,7 @@ def index() -> Iterator[PackageIndex]:
 @pytest.fixture(scope="module")
 def plant(index: PackageIndex, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     settings = f'[packages]\nindex = "{index.url}"\n[policy]\nmodules = ["sensors"]\n'
-    with engine_project(tmp_path_factory.mktemp("packages") / "plant-a", settings=settings, pictured=True) as root:
+    with engine_project(tmp_path_factory.mktemp("packages") / "plant-a", settings=settings) as root:
         yield root
 
 
