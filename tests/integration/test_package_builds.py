@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
+import errno
 import fcntl
 import os
 import sys
@@ -21,7 +23,10 @@ from engine.doctor.project import _disk
 from engine.paths import CACHE_SIZE, EnginePaths
 from engine.pool.environment import ensure_environment
 from engine.services.access import ServiceError
+from engine.services.packages import builds as module
+from engine.services.packages import bundles
 from engine.services.packages.builds import RECORD, Builds
+from engine.services.packages.bundles import remove_unused
 from engine.services.packages.lock import Lock
 from engine.services.packages.uv import BasePython, Uv
 
@@ -245,6 +250,31 @@ async def test_what_nothing_needs_goes_and_what_is_claimed_or_in_use_stays(build
     builds.remove("named")
     builds.collect()
     assert left(builds) == []
+
+
+async def test_what_is_not_all_on_the_disk_is_no_build(builds: Builds, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        @staticmethod
+        def syncfs(_: int) -> int:
+            ctypes.set_errno(errno.ENOSPC)
+            return -1
+
+    monkeypatch.setattr(module, "_libc", Full)
+    with pytest.raises(ServiceError, match=r"cannot be written: No space.*Nothing was changed"):
+        await builds.make(Lock(), PYTHON, "default")
+    assert left(builds) == []
+
+
+def test_a_wheel_that_came_a_moment_ago_is_not_taken_for_an_unused_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = tmp_path / "alpha-1.0-py3-none-any.whl"
+    wheel.write_bytes(b"")
+    remove_unused(tmp_path, [])
+    assert wheel.exists()
+    monkeypatch.setattr(bundles, "UNUSED_FOR", -60.0)
+    remove_unused(tmp_path, [])
+    assert not wheel.exists()
 
 
 @needs_mounts

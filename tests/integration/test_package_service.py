@@ -8,6 +8,7 @@ import json
 import zipfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -20,6 +21,7 @@ from engine.models.runs import Outcome, RunInfo, RunKind, RunRequest
 from engine.models.sync import TaskInfo
 from engine.paths import CACHE_SIZE
 from engine.pool.environment import ensure_environment
+from engine.pool.job import Environment
 from engine.services.access import ServiceError
 from engine.services.packages import service
 from engine.services.packages.builds import RECORD
@@ -212,6 +214,32 @@ async def test_what_was_installed_by_hand_and_is_not_offered_is_named(engine: En
     assert [each.name for each in (await engine.packages.list("older")).packages] == ["beta"]
     assert ("gamma", "new") in await install(engine, "gamma", environment="older")
     await engine.packages.remove("older", engine.owner, "cli")
+
+
+async def test_a_build_stays_until_a_name_leads_to_it_and_the_one_of_before_for_a_moment(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run may have found it and not be in the pool yet."""
+    packages = engine.packages
+    make = packages.builds.make
+
+    async def made_while_others_are_removed(*args: Any, **options: Any) -> Environment:
+        made = await make(*args, **options)
+        await packages.collect()
+        return made
+
+    monkeypatch.setattr(packages.builds, "make", made_while_others_are_removed)
+    await packages.create(CreateEnvironment(name="moment"), engine.owner, "cli")
+    first = packages.builds.prefix("moment")
+    assert first is not None
+    await install(engine, "gamma", environment="moment")
+    assert packages.builds.prefix("moment") != first
+    assert first.is_dir()
+    assert (await packages.environments()).own == 0
+    monkeypatch.setattr(service, "LEFT_FOR", 0.0)
+    await packages.collect()
+    assert not first.exists()
+    await packages.remove("moment", engine.owner, "cli")
 
 
 async def test_the_cache_is_tidied_some_time_after_a_change(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from engine.pool.job import Environment
 from engine.pool.pool import Pool
 from engine.pool.settings import PoolSettings
 from engine.pool.switching import UnusableEnvironment
+from engine.services.macros.local import LocalExecutor
 from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.examiner import Examiner, tools_pool
 
@@ -102,6 +103,23 @@ async def test_runs_with_an_environment_of_their_own_keep_it(generations: list[E
         assert await name_here(pool, profile=own) == "third"
         assert await name_here(pool) == "second"
         assert own.environment in pool.environments_in_use()
+
+
+async def test_what_a_batch_began_in_is_in_use_until_its_end(generations: list[Environment]) -> None:
+    first, second, _ = generations
+    async with pool_of(1, environment=first) as pool:
+        batch = LocalExecutor(pool, run_id=1_000, actor="ann")
+        pool.switch_environment(second)
+        await pool.switched()
+        await until(lambda: _left(pool, first), "no process has the one of before")
+        assert pool.environments_in_use() == {first, second}
+        await batch.close()
+        await batch.close()
+        assert pool.environments_in_use() == {second}
+
+
+def _left(pool: Pool, environment: Environment) -> bool:
+    return all(environment not in slot.environments for slot in pool.slots())
 
 
 async def test_many_switches_under_load_fail_no_run(generations: list[Environment]) -> None:

@@ -147,7 +147,7 @@ def test_any_number_of_rows_may_be_asked_for(name: str, params: dict[str, int]) 
         assert isinstance(call(name, sample(SCRIPTS[name]), **params), dict)
 
 
-@pytest.mark.parametrize(("name", "file"), SCRIPTS.items())
+@pytest.mark.parametrize(("name", "file"), [*SCRIPTS.items(), ("csv_summary", "tag_history.csv")])
 def test_it_is_a_program_as_well(name: str, file: str) -> None:
     command = [sys.executable, "-I", str(DEFAULTS / f"{name}.py"), str(SAMPLES / file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -578,3 +578,13 @@ def test_an_encrypted_file_is_called_so() -> None:
 def test_what_an_xml_file_declares_is_not_done() -> None:
     lol = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "' + "&a;" * 1_000 + '">]><x><version>&b;</version></x>'
     assert call("backup_check", archive({"backupinfo.xml": lol}))["version"] == "&b;"
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_table_that_windows_saved_is_read_and_fits_on_eighty_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ["a column with a long name, and\ta tab", f"{'long ' * 20},2", f"{'word ' * 20},12345678.5"]
+    found = call("csv_summary", "\n".join(rows).encode("utf-16"), delimiter="comma")
+    assert (found["rows"], found["columns"][1]["max"]) == (2, 12345678.5)
+    assert all(len(line) <= 80 for line in capsys.readouterr().out.splitlines())
