@@ -20,6 +20,7 @@ from engine.models.packages import CreateEnvironment, InstallRequest, UninstallR
 from engine.models.runs import Outcome, RunInfo, RunKind, RunRequest
 from engine.models.sync import TaskInfo
 from engine.paths import CACHE_SIZE
+from engine.pool.environment import ensure_environment
 from engine.pool.job import Environment
 from engine.services.access import ServiceError
 from engine.services.packages import service
@@ -73,7 +74,8 @@ async def run(engine: Engine, code: str) -> RunInfo:
 
 
 def builds(engine: Engine) -> list[str]:
-    return sorted(path.name for path in (engine.project.environments / "builds").iterdir())
+    folder = engine.project.environments / "builds"
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
 async def test_packages_come_are_used_and_go(engine: Engine) -> None:
@@ -150,15 +152,16 @@ async def test_a_run_that_goes_on_ends_with_the_packages_that_it_began_with(engi
     assert (await run(engine, "import alpha")).outcome is Outcome.SCRIPT_ERROR
 
 
-def how_far(task: TaskInfo) -> tuple[str, int, int]:
-    return task.doing, task.done, task.total
+def waits_for_one(task: TaskInfo) -> bool:
+    """Return whether a task has fetched all packages but for the last one."""
+    return task.doing == "fetching" and 0 < task.done == task.total - 1
 
 
 async def test_one_change_at_a_time_and_a_cancelled_one_changes_nothing(engine: Engine) -> None:
     before = builds(engine)
     first = asyncio.ensure_future(install(engine, "hanging"))
     async with asyncio.timeout(PATIENCE):
-        while not any(how_far(task) == ("fetching", 1, 2) for task in engine.tasks.list()):  # noqa: ASYNC110 - of uv
+        while not any(waits_for_one(task) for task in engine.tasks.list()):  # noqa: ASYNC110 - of another process
             await asyncio.sleep(0.01)
     with pytest.raises(ServiceError, match=r"is changing packages \(task \d+\)") as refused:
         await install(engine, "gamma")
@@ -215,6 +218,28 @@ async def test_a_build_stays_until_a_name_leads_to_it_and_the_one_of_before_for_
     await packages.collect()
     assert not first.exists()
     await packages.remove("moment", engine.owner, "cli")
+
+
+async def test_what_was_installed_by_hand_and_is_not_offered_is_named(engine: Engine) -> None:
+    place = engine.project.environments / "older"
+    older = await ensure_environment(place)
+    for name in ("plantlib", "oldtool", "beta"):
+        (older.packages / f"{name}-1.0.dist-info").mkdir()
+        (older.packages / f"{name}-1.0.dist-info" / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+        )
+    before = await engine.packages.list("older")
+    with pytest.raises(ServiceError, match=r"older was installed into by hand, and oldtool and plantlib") as refused:
+        await install(engine, "gamma", environment="older")
+    assert (refused.value.code, "packages uninstall oldtool plantlib" in (refused.value.hint or "")) == (
+        "not_offered", True,
+    )  # fmt: skip
+    assert (place.is_symlink(), await engine.packages.list("older")) == (False, before)
+    request = UninstallRequest(names=["oldtool", "plantlib"], environment="older")
+    await engine.packages.uninstall(request, engine.owner, "cli")
+    assert [each.name for each in (await engine.packages.list("older")).packages] == ["beta"]
+    assert ("gamma", "new") in await install(engine, "gamma", environment="older")
+    await engine.packages.remove("older", engine.owner, "cli")
 
 
 async def test_the_cache_is_tidied_some_time_after_a_change(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

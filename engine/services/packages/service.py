@@ -79,6 +79,9 @@ COLLECT_EVERY = 600.0
 LEFT_FOR = 60.0
 """Seconds for which a build stays that a name led to: a run that has found it may be on its way to a process."""
 
+NOT_OFFERED = frozenset({"unknown_package", "no_version", "no_wheel", "yanked", "no_index", "other_python"})
+"""Problems of a package that is not to be had."""
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -554,7 +557,37 @@ class PackageService:
         upgrade: Collection[str],
         tell: Tell | None,
     ) -> Lock:
-        return await self.uv.lock(requirements, python, previous=present.lock(), upgrade=upgrade, tell=tell)
+        try:
+            return await self.uv.lock(requirements, python, previous=present.lock(), upgrade=upgrade, tell=tell)
+        except ServiceError as error:
+            if present.record.managed or error.code not in NOT_OFFERED:
+                raise
+            by_hand = {name_of(each) for each in present.record.requirements}
+            missing = await self._not_offered([each for each in requirements if name_of(each) in by_hand], python, tell)
+            if not missing:
+                raise
+            raise ServiceError(
+                "not_offered",
+                f"The environment {present.name} was installed into by hand, and {_listed(missing)} "
+                f"cannot be had again for Python {python.version}: no index or wheelhouse of the settings offers it. "
+                "Nothing was changed.",
+                hint="Put wheels of that into the wheelhouse, or give it up: gatewright packages uninstall "
+                f"{' '.join(missing)}",
+                status=422,
+            ) from None
+
+    async def _not_offered(self, requirements: Sequence[str], python: PythonProgram, tell: Tell | None) -> Sequence[str]:
+        """Return the names of those that cannot be had, each by itself: uv tells the first one only."""
+        missing = []
+        for requirement in requirements:
+            if tell is not None:
+                tell(f"Looking for {requirement}")
+            try:
+                await self.uv.lock([requirement], python)
+            except ServiceError as error:
+                if error.code in NOT_OFFERED:
+                    missing.append(name_of(requirement))
+        return missing
 
     def _present(self, name: str) -> Present:
         """Return the environment of that name. Blocks.
@@ -690,6 +723,10 @@ def _disk_problem(what: str, error: OSError) -> ServiceError:
     return ServiceError(
         "disk", f"{what}: {error.strerror}. Nothing was changed.", hint="Free some room, then try again.", status=507
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _not_installed(names: Sequence[str], environment: str) -> ServiceError:
