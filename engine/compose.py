@@ -21,7 +21,7 @@ from engine.models.engine import SlotState
 from engine.models.packages import DEFAULT
 from engine.models.scripts import ScriptInfo
 from engine.paths import EnginePaths
-from engine.pool.environment import ensure_environment
+from engine.pool.environment import BARE, ensure_environment
 from engine.pool.job import Environment, Limits
 from engine.pool.pool import Pool
 from engine.pool.seeds import make_seeds
@@ -109,9 +109,6 @@ from store.state.database import StateDB
 from store.state.hmac_key import hmac_key
 from store.state.pruning import DAY, Retention
 from store.watch.folders import Watched
-
-BARE = ".bare"
-"""An environment without packages, beside one whose interpreter is gone."""
 
 MIN_SIZE = 3
 """Slots of a served engine; a library user may ask for one."""

@@ -114,8 +114,8 @@ async def test_versions_stay_unless_an_upgrade_is_asked_for(builds: Builds) -> N
         (["alpha==9"], "no_version", "There is no alpha==9"),
         (["alpha", "beta<1"], "conflict", "do not go together: .*beta<1"),
         (["withdrawn"], "yanked", "withdrawn by those who made it .it burns"),
-        (["source-only"], "no_wheel", "no wheel of source-only"),
-        (["elsewhere"], "no_wheel", "no wheel of elsewhere"),
+        (["source-only"], "no_wheel", "No version of source-only"),
+        (["elsewhere"], "no_wheel", "No version of elsewhere"),
         (["future"], "other_python", "need Python >=3.99"),
     ],
 )

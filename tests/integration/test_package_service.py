@@ -194,28 +194,6 @@ async def test_an_environment_of_another_name_is_made_and_removed(engine: Engine
         await engine.packages.list("reports")
 
 
-async def test_what_was_installed_by_hand_and_is_not_offered_is_named(engine: Engine) -> None:
-    place = engine.project.environments / "older"
-    older = await ensure_environment(place)
-    for name in ("plantlib", "oldtool", "beta"):
-        (older.packages / f"{name}-1.0.dist-info").mkdir()
-        (older.packages / f"{name}-1.0.dist-info" / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
-        )
-    before = await engine.packages.list("older")
-    with pytest.raises(ServiceError, match=r"older was installed into by hand, and oldtool and plantlib") as refused:
-        await install(engine, "gamma", environment="older")
-    assert (refused.value.code, "packages uninstall oldtool plantlib" in (refused.value.hint or "")) == (
-        "not_offered", True,
-    )  # fmt: skip
-    assert (place.is_symlink(), await engine.packages.list("older")) == (False, before)
-    request = UninstallRequest(names=["oldtool", "plantlib"], environment="older")
-    await engine.packages.uninstall(request, engine.owner, "cli")
-    assert [each.name for each in (await engine.packages.list("older")).packages] == ["beta"]
-    assert ("gamma", "new") in await install(engine, "gamma", environment="older")
-    await engine.packages.remove("older", engine.owner, "cli")
-
-
 async def test_a_build_stays_until_a_name_leads_to_it_and_the_one_of_before_for_a_moment(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,6 +218,28 @@ async def test_a_build_stays_until_a_name_leads_to_it_and_the_one_of_before_for_
     await packages.collect()
     assert not first.exists()
     await packages.remove("moment", engine.owner, "cli")
+
+
+async def test_what_was_installed_by_hand_and_is_not_offered_is_named(engine: Engine) -> None:
+    place = engine.project.environments / "older"
+    older = await ensure_environment(place)
+    for name in ("plantlib", "oldtool", "beta"):
+        (older.packages / f"{name}-1.0.dist-info").mkdir()
+        (older.packages / f"{name}-1.0.dist-info" / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+        )
+    before = await engine.packages.list("older")
+    with pytest.raises(ServiceError, match=r"older was installed into by hand, and oldtool and plantlib") as refused:
+        await install(engine, "gamma", environment="older")
+    assert (refused.value.code, "packages uninstall oldtool plantlib" in (refused.value.hint or "")) == (
+        "not_offered", True,
+    )  # fmt: skip
+    assert (place.is_symlink(), await engine.packages.list("older")) == (False, before)
+    request = UninstallRequest(names=["oldtool", "plantlib"], environment="older")
+    await engine.packages.uninstall(request, engine.owner, "cli")
+    assert [each.name for each in (await engine.packages.list("older")).packages] == ["beta"]
+    assert ("gamma", "new") in await install(engine, "gamma", environment="older")
+    await engine.packages.remove("older", engine.owner, "cli")
 
 
 async def test_the_cache_is_tidied_some_time_after_a_change(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

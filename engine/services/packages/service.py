@@ -76,11 +76,11 @@ MAX_ENVIRONMENTS = 50
 COLLECT_EVERY = 600.0
 """Seconds."""
 
-NOT_OFFERED = frozenset({"unknown_package", "no_version", "no_wheel", "yanked", "no_index", "other_python"})
-"""Problems of a package that is not to be had."""
-
 LEFT_FOR = 60.0
 """Seconds for which a build stays that a name led to: a run that has found it may be on its way to a process."""
+
+NOT_OFFERED = frozenset({"unknown_package", "no_version", "no_wheel", "yanked", "no_index", "other_python"})
+"""Problems of a package that is not to be had."""
 
 log = logging.getLogger(__name__)
 
@@ -166,8 +166,6 @@ class PackageService:
         self._in_use = in_use
         self._offers = Offers(self.uv)
         self._bundling = asyncio.Lock()
-        self._coming: set[Path] = set()
-        """Finished builds that no name leads to yet."""
         self._left: dict[Path, float] = {}
         """Builds that a name has led to, and until when."""
         builds.claims.append(self._spared)
@@ -414,9 +412,9 @@ class PackageService:
         return removed
 
     def _spared(self) -> Sequence[Path]:
-        """Return the builds that are about to get a name, or have lost theirs a moment ago."""
+        """Return the builds that have lost their name a moment ago."""
         now = time.monotonic()
-        return [*self._coming, *(prefix for prefix, at in list(self._left.items()) if now - at < LEFT_FOR)]
+        return [prefix for prefix, at in list(self._left.items()) if now - at < LEFT_FOR]
 
     async def _change(
         self,
@@ -498,27 +496,17 @@ class PackageService:
     async def _build(self, name: str, wanted: PlannedBuild, actor: Actor, progress: Progress) -> None:
         """Make the build and have its name lead there. From then on it is not cancelled."""
         progress("fetching", 0, len(wanted.lock.packages))
-        coming: set[Path] = set()
-
-        def claim(prefix: Path) -> None:
-            coming.add(prefix)
-            self._coming.add(prefix)
-
-        try:
-            made = await self.builds.make(
-                wanted.lock,
-                wanted.python,
-                name,
-                requirements=wanted.requirements,
-                by=actor.name,
-                tell=progress.tell,
-                count=progress,
-                claim=claim,
-            )
-            progress.on_stop = None
-            await self._put_in_place(name, made, progress)
-        finally:
-            self._coming -= coming
+        made = await self.builds.make(
+            wanted.lock,
+            wanted.python,
+            name,
+            requirements=wanted.requirements,
+            by=actor.name,
+            tell=progress.tell,
+            count=progress,
+        )
+        progress.on_stop = None
+        await self._put_in_place(name, made, progress)
 
     async def _put_in_place(self, name: str, made: Environment, progress: Progress) -> None:
         """Have a name lead to a build.
