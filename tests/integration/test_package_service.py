@@ -152,16 +152,16 @@ async def test_a_run_that_goes_on_ends_with_the_packages_that_it_began_with(engi
     assert (await run(engine, "import alpha")).outcome is Outcome.SCRIPT_ERROR
 
 
-def waits_for_one(task: TaskInfo) -> bool:
-    """Return whether a task has fetched all packages but for the last one."""
-    return task.doing == "fetching" and 0 < task.done == task.total - 1
+def fetches(task: TaskInfo) -> bool:
+    """Return whether a task fetches packages; of reports that follow each other at once only the first one is told."""
+    return task.finished_at is None and task.doing == "fetching" and task.total > 0
 
 
 async def test_one_change_at_a_time_and_a_cancelled_one_changes_nothing(engine: Engine) -> None:
     before = builds(engine)
     first = asyncio.ensure_future(install(engine, "hanging"))
     async with asyncio.timeout(PATIENCE):
-        while not any(waits_for_one(task) for task in engine.tasks.list()):  # noqa: ASYNC110 - of another process
+        while not any(fetches(task) for task in engine.tasks.list()):  # noqa: ASYNC110 - of another process
             await asyncio.sleep(0.01)
     with pytest.raises(ServiceError, match=r"is changing packages \(task \d+\)") as refused:
         await install(engine, "gamma")
