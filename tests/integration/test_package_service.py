@@ -110,6 +110,7 @@ async def test_packages_come_are_used_and_go(engine: Engine) -> None:
     assert done["packages_uninstall"]["removed"] == ["alpha", "beta"]
 
 
+@pytest.mark.slow
 async def test_an_upgrade_takes_the_newest_and_an_installation_only_what_it_must(
     engine: Engine, index: PackageIndex
 ) -> None:
@@ -158,6 +159,7 @@ def fetches(task: TaskInfo) -> bool:
 
 
 async def test_one_change_at_a_time_and_a_cancelled_one_changes_nothing(engine: Engine) -> None:
+    await install(engine, "alpha")
     before = builds(engine)
     first = asyncio.ensure_future(install(engine, "hanging"))
     async with asyncio.timeout(PATIENCE):

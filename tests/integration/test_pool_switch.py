@@ -93,6 +93,7 @@ async def test_what_goes_on_or_waits_ends_where_it_was_submitted(generations: li
         await until(lambda: pool.environments_in_use() == {second}, "nothing has the one of before")
 
 
+@pytest.mark.slow
 async def test_runs_with_an_environment_of_their_own_keep_it(generations: list[Environment]) -> None:
     first, second, third = generations
     own = replace(FREE_IMPORTS, environment=replace(third, name="reports"))
@@ -147,6 +148,7 @@ async def test_many_switches_under_load_fail_no_run(generations: list[Environmen
         assert sum(slot.restarts for slot in pool.info().slots) == 0
 
 
+@pytest.mark.slow
 async def test_an_environment_in_which_nothing_starts_changes_nothing(
     generations: list[Environment], tmp_path: Path
 ) -> None:
@@ -179,6 +181,7 @@ async def test_slots_that_have_no_zygote_start_in_the_new_one(generations: list[
         assert await name_here(pool) == "second"
 
 
+@pytest.mark.slow
 async def test_what_is_no_longer_there_is_not_imported_ahead_in_the_new_one(generations: list[Environment]) -> None:
     first, second, _ = generations
     (first.packages / "only_here.py").write_text("")
@@ -192,6 +195,7 @@ async def test_what_is_no_longer_there_is_not_imported_ahead_in_the_new_one(gene
         await until(lambda: pool.environments_in_use() == {second}, "nothing has the one of before")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("while_switching", [Pool.close, lambda pool: pool.resize(1)], ids=["close", "shrink"])
 async def test_the_pool_may_close_or_shrink_in_the_middle(
     generations: list[Environment], while_switching: Callable[[Pool], object]
