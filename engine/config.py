@@ -281,6 +281,9 @@ class PackagesSection:
     timeout: Annotated[float, Range("timeout of an installation", 1, 86_400)] = 900.0
     """Seconds for an installation."""
 
+    cache_size: Annotated[int, Range("disk space for the cache of packages", 0, 1 << 50, size=True)] = 2 << 30
+    """Disk space for the cache, from which packages are installed again without being fetched. More goes."""
+
     scripts_size: Annotated[int, Range("disk space for scripts' environments", 1 << 20, 1 << 50, size=True)] = 5 << 30
     """Disk space for the environments of scripts that name packages of their own. The longest unused go first."""
 

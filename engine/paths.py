@@ -8,6 +8,9 @@ from pathlib import Path
 
 PRIVATE = ".gatewright"
 
+CACHE_SIZE = "cache/uv.size"
+"""File in there: how many bytes the cache of fetched packages had when it was tidied last."""
+
 
 @dataclass(frozen=True, slots=True)
 class EnginePaths:

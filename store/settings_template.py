@@ -165,6 +165,9 @@ SETTINGS_TEMPLATE = """\
 # Seconds for an installation.
 # timeout = 900
 
+# Disk space for the cache of what was fetched. It is looked after within ten minutes of a change.
+# cache_size = "2 GiB"
+
 # Disk space for the environments of scripts that name packages of their own, and the days for which one is kept that no
 # run needed.
 # scripts_size = "5 GiB"

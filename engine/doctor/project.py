@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -16,7 +17,7 @@ from engine.config import ConfigError, Settings
 from engine.doctor.finding import Finding, Severity
 from engine.lock import engine_lives, holder_of
 from engine.models.engine import EngineInfo
-from engine.paths import EnginePaths
+from engine.paths import CACHE_SIZE, EnginePaths
 from engine.registry.engine import ENGINE_INFO
 from store.disk_space import DiskSpace, Floor
 from store.sizes import describe_size
@@ -52,6 +53,9 @@ def _settings(paths: EnginePaths) -> Finding:
 def _disk(paths: EnginePaths) -> Finding:
     usage = shutil.disk_usage(paths.project)
     found = f"{describe_size(usage.free)} free, {usage.free / usage.total:.0%}"
+    with contextlib.suppress(OSError, ValueError):  # none was fetched yet
+        cached = int((paths.private / CACHE_SIZE).read_text())
+        found += f"; fetched packages take {describe_size(cached)} (packages.cache_size)"
     if (short := DiskSpace(paths.project, _floor(paths)).short()) is not None:
         advice = f"Free some space: {short}, so run output is not recorded and scripts and documents are not saved."
         return Finding(level=Severity.WARN, tried="disk space of the project", found=found, advice=advice)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
+import errno
+import fcntl
 import os
 import sys
 from collections.abc import Iterator
@@ -15,9 +19,14 @@ from mounts import needs_mounts, small_disk
 from package_index import SDIST, PackageIndex, Release, package_index, wheelhouse
 
 from engine.config import PackagesSection
+from engine.doctor.project import _disk
+from engine.paths import CACHE_SIZE, EnginePaths
 from engine.pool.environment import ensure_environment
 from engine.services.access import ServiceError
+from engine.services.packages import builds as module
+from engine.services.packages import bundles
 from engine.services.packages.builds import RECORD, Builds
+from engine.services.packages.bundles import remove_unused
 from engine.services.packages.lock import Lock
 from engine.services.packages.uv import BasePython, Uv
 
@@ -105,8 +114,8 @@ async def test_versions_stay_unless_an_upgrade_is_asked_for(builds: Builds) -> N
         (["alpha==9"], "no_version", "There is no alpha==9"),
         (["alpha", "beta<1"], "conflict", "do not go together: .*beta<1"),
         (["withdrawn"], "yanked", "withdrawn by those who made it .it burns"),
-        (["source-only"], "no_wheel", "no wheel of source-only"),
-        (["elsewhere"], "no_wheel", "no wheel of elsewhere"),
+        (["source-only"], "no_wheel", "No version of source-only"),
+        (["elsewhere"], "no_wheel", "No version of elsewhere"),
         (["future"], "other_python", "need Python >=3.99"),
     ],
 )
@@ -233,12 +242,39 @@ async def test_what_nothing_needs_goes_and_what_is_claimed_or_in_use_stays(build
     builds.claims.append(lambda: [made[2].prefix])
     unfinished = builds.folder / "builds" / "20260101-000000-00000000"
     unfinished.mkdir()
-    assert builds.collect([made[1].prefix]) == sorted([unfinished, made[3].prefix])
+    assert builds.collect([made[1].prefix]) == [unfinished], "what was just made may still get a name"
+    builds.fresh = 0.0
+    assert builds.collect([made[1].prefix]) == [made[3].prefix]
     assert left(builds) == sorted(each.prefix.name for each in made[:3])
     builds.claims.clear()
     builds.remove("named")
     builds.collect()
     assert left(builds) == []
+
+
+async def test_what_is_not_all_on_the_disk_is_no_build(builds: Builds, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        @staticmethod
+        def syncfs(_: int) -> int:
+            ctypes.set_errno(errno.ENOSPC)
+            return -1
+
+    monkeypatch.setattr(module, "_libc", Full)
+    with pytest.raises(ServiceError, match=r"cannot be written: No space.*Nothing was changed"):
+        await builds.make(Lock(), PYTHON, "default")
+    assert left(builds) == []
+
+
+def test_a_wheel_that_came_a_moment_ago_is_not_taken_for_an_unused_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = tmp_path / "alpha-1.0-py3-none-any.whl"
+    wheel.write_bytes(b"")
+    remove_unused(tmp_path, [])
+    assert wheel.exists()
+    monkeypatch.setattr(bundles, "UNUSED_FOR", -60.0)
+    remove_unused(tmp_path, [])
+    assert not wheel.exists()
 
 
 @needs_mounts
@@ -251,6 +287,51 @@ async def test_a_full_disk_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
             await builds.make(lock, PYTHON, "default")
         assert refused.value.code in ("disk", "disk_full")
         assert left(builds) == []
+
+
+async def test_the_cache_is_tidied_after_its_use_and_bounded(index: PackageIndex, tmp_path: Path) -> None:
+    home = tmp_path / ".gatewright"
+    home.mkdir()
+    builds = builds_of(home, PackagesSection(index=index.url, cache_size=0))
+    cache, size = home / "cache" / "uv", home / CACHE_SIZE
+    await builds.uv.tidy()
+    assert not size.exists(), "nothing was fetched"
+    made = await builds.make(await builds.uv.lock(["alpha"], PYTHON), PYTHON, "default")
+    fetched = [path for path in cache.rglob("*") if path.name == "alpha.py"]
+    assert fetched
+    await builds.uv.tidy()
+    assert not any(path.exists() for path in fetched), "it takes more than nothing"
+    assert int(size.read_text()) < 1 << 20
+    assert (made.packages / "alpha.py").is_file()
+    at = size.stat().st_mtime_ns
+    await builds.uv.tidy()
+    assert size.stat().st_mtime_ns == at, "it was not used since"
+    assert "fetched packages take " in _disk(EnginePaths(tmp_path)).found
+
+
+async def test_an_installation_does_not_wait_for_the_cache_to_be_tidied(index: PackageIndex, tmp_path: Path) -> None:
+    builds = builds_of(tmp_path, PackagesSection(index=index.url))
+    await builds.uv.lock(["alpha"], PYTHON)
+    with (tmp_path / "cache" / "uv" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)  # as a uv that is at work
+        tidying = asyncio.ensure_future(builds.uv.tidy())
+        async with asyncio.timeout(PATIENCE):
+            while not _prunes(tmp_path / "cache" / "home"):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.01)
+            await builds.uv.lock(["beta"], PYTHON)
+            await tidying
+    assert not (tmp_path / CACHE_SIZE).exists(), "a later call does it"
+    await builds.uv.tidy()
+    assert (tmp_path / CACHE_SIZE).exists()
+
+
+def _prunes(folder: Path) -> bool:
+    """Return whether a uv that was started in ``folder`` prunes the cache."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if b"\0prune\0" in (process / "cmdline").read_bytes() and (process / "cwd").readlink() == folder:
+                return True
+    return False
 
 
 def _running(folder: Path) -> list[str]:

@@ -21,7 +21,7 @@ from engine.models.runs import Mode, Outcome, RunInfo, RunKind, RunRequest, RunS
 from engine.models.scripts import SaveRequest
 from engine.services.access import Actor, Role, ServiceError
 from engine.services.packages.script_builds import CLAIMS
-from engine.services.packages.script_environments import TASK
+from engine.services.packages.script_environments import TASK, Building
 from engine.services.packages.uv import uv_program
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -35,6 +35,7 @@ RELEASES = (
     Release("gwlines", "1.1"),
     Release("gwalone", "2.0", files={"subprocess.py": b"", "ctypes.py": b"", "gwextra/__init__.py": b"X = 3\n"}),
     Release("gwmacro", "1.0"),
+    Release("gwrare", "1.0"),
     Release("gwslow", "1.0"),
     Release("gwlies", "1.0", lie=True),
 )
@@ -102,7 +103,8 @@ def claims(engine: Engine) -> list[str]:
 
 
 def builds(engine: Engine) -> list[str]:
-    return sorted(os.listdir(engine.project.environments / "builds"))
+    folder = engine.project.environments / "builds"
+    return sorted(os.listdir(folder)) if folder.is_dir() else []
 
 
 async def test_two_packages_are_shown_approved_built_once_and_shared(engine: Engine, index: PackageIndex) -> None:
@@ -198,6 +200,16 @@ async def test_permissions_and_packages_are_decided_about_together(engine: Engin
     assert "is not the text whose permissions" in (await refusal(engine, "own/both.py")).message
 
 
+async def test_a_script_that_names_the_default_environment_runs_there_and_asks_for_no_other(engine: Engine) -> None:
+    text = script("gwnowhere", more='[tool.gatewright]\n# environment = "default"')
+    await save(engine, "own/there.py", text)
+    listed = {one.path: one for one in (await engine.scripts.list()).scripts}["own/there.py"]
+    assert (listed.problem, listed.needs_approval) == (None, False)
+    assert (await engine.permissions.review("own/there.py", engine.owner)).environment is None
+    done = await run(engine, "own/there.py")
+    assert (done.outcome, done.value) == (Outcome.OK, 1), done.error
+
+
 async def test_a_refusal_ends_the_approval_for_all_who_ask_for_the_same(engine: Engine) -> None:
     for path in ("own/one.py", "own/two.py"):
         await save(engine, path, script("gwlines<1.1"))
@@ -255,6 +267,9 @@ async def test_a_run_waits_for_its_packages_and_who_leaves_stops_nothing(engine:
 
 async def _waited(engine: Engine, before: list[str]) -> None:
     request = RunRequest(kind=RunKind.SCRIPT, script="own/slow.py")
+    at_once = await engine.runs.start(request, engine.owner, "library")
+    async with asyncio.timeout(PATIENCE):
+        assert (await engine.runs.cancel(at_once.id, engine.owner)).outcome is Outcome.CANCELLED
     first = await engine.runs.start(request, engine.owner, "library")
     second = await engine.runs.start(request, engine.owner, "library")
     async with asyncio.timeout(PATIENCE):
@@ -298,7 +313,8 @@ async def test_another_python_of_the_host_runs_what_asks_for_it(engine: Engine) 
     assert (listed.problem, listed.needs_approval) == (None, False)
     done = await run(engine, "own/other.py")
     assert (done.outcome, done.value) == (Outcome.OK, [int(part) for part in others[0].split(".")]), done.error
-    assert done.isolation == (await run(engine, "own/ready.py")).isolation, "behind the same layers"
+    await save(engine, "own/usual.py", body)
+    assert done.isolation == (await run(engine, "own/usual.py")).isolation, "behind the same layers"
     packages = script("gwlines", body="import gwlines\n" + body, more=f'requires-python = "=={others[0]}.*"')
     await save(engine, "own/other.py", packages)
     review = await approve(engine, "own/other.py")
@@ -329,23 +345,33 @@ async def test_macros_have_their_packages_in_a_batch(engine: Engine) -> None:
 
 
 async def test_what_no_run_needed_is_evicted_and_built_again(engine: Engine) -> None:
-    await save(engine, "own/rare.py", script("gwlines!=1.1", body="import gwlines\nresult = gwlines.VERSION\n"))
-    await approve(engine, "own/rare.py")
-    assert (await run(engine, "own/rare.py")).value == "1.0"
+    await save(engine, "own/used.py", script("gwlines!=1.1", body=f"import gwlines, time\ntime.sleep({PATIENCE})\n"))
+    await save(engine, "own/rare.py", script("gwrare", body="import gwrare\nresult = gwrare.VERSION\n"))
+    names = []
+    for path in ("own/used.py", "own/rare.py"):
+        await approve(engine, path)
+        info = (await engine.scripts.load(path)).info
+        chosen = await engine.script_environments.choose(info, engine.owner)
+        made = await chosen.wait() if isinstance(chosen, Building) else chosen
+        assert made is not None
+        names.append(made.prefix.name)
+    used, rare = names
+    going = await engine.runs.start(RunRequest(kind=RunKind.SCRIPT, script="own/used.py"), engine.owner, "library")
+    async with asyncio.timeout(PATIENCE):
+        async for item in engine.runs.follow(going.id, engine.owner):
+            if isinstance(item, RunInfo) and item.state is RunState.RUNNING:
+                break
     there = claims(engine)
     await engine.script_environments.evict()
     assert claims(engine) == there, "they were used a moment ago"
     for claim in (engine.project.environments / CLAIMS).iterdir():
         os.utime(claim, (0, 0), follow_symlinks=False)
-    kept = {each.prefix.name for each in engine.pool.environments_in_use()}
     await engine.script_environments.evict()
     left = {os.path.basename(claim) for claim in claims(engine)}
-    gone = {os.path.basename(claim) for claim in there} - left
-    assert left, "a process runs with it"
-    assert left <= kept
-    assert gone
-    assert not gone & set(builds(engine))
-    assert (await run(engine, "own/ready.py")).value == "1.1", "it is built again"
+    assert (used in left, rare in left) == (True, False), "a process runs with the one"
+    assert (used in builds(engine), rare in builds(engine)) == (True, False)
+    await engine.runs.cancel(going.id, engine.owner)
+    assert (await run(engine, "own/rare.py")).value == "1.0", "it is built again"
     there = claims(engine)
     await asyncio.to_thread(engine.packages.builds.collect)  # whatever processes run with
     assert {os.path.basename(claim) for claim in there} <= set(builds(engine)), "a claim keeps it"

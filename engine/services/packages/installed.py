@@ -147,6 +147,20 @@ class Installed:
                 if marker is None or any(marker.evaluate(self._marks | {"extra": extra}) for extra in ("", *extras)):
                     yield requirement
 
+    def requires(self, one: InstalledDistribution) -> list[str]:
+        """Return what a package depends on with this Python, without what only an extra of it takes."""
+        found = []
+        for text in one.requires:
+            requirement = _requirement(text)
+            if requirement is None or requirement.marker is None:
+                found.append(text)
+                continue
+            with contextlib.suppress(ValueError):  # a marker that makes no sense holds nowhere
+                if requirement.marker.evaluate(self._marks | {"extra": ""}):
+                    requirement.marker = None
+                    found.append(str(requirement))
+        return found
+
     def needed(self, names: Iterable[str]) -> set[str]:
         """Return ``names`` with everything that they need."""
         found: set[str] = set()

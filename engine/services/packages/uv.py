@@ -21,6 +21,7 @@ from typing import Protocol, cast
 from urllib.parse import unquote, urlsplit
 
 from engine.config import ConfigError, PackagesSection
+from engine.paths import CACHE_SIZE
 from engine.services.access import ServiceError
 from engine.services.packages.lock import BadLock, Lock, without_credentials
 
@@ -28,6 +29,9 @@ NO_INDEX = "none"
 
 ANSWER_WAIT = 20
 """Seconds that an index may take for the next part of an answer."""
+
+TIDY = (("prune",), ("prune", "--ci"), ("clean",))
+"""What removes more and more of the cache: what nothing refers to, unpacked wheels, everything."""
 
 NICENESS = 10
 LONGEST_LINE = 300
@@ -85,7 +89,10 @@ class Uv:
         """The wheels of bundles that were installed: what can be had again without an index."""
         self._cache = home / "cache" / "uv"
         self._home = home / "cache" / "home"
+        self._tidied = home / CACHE_SIZE
         self._search = search
+        self._at_work = 0
+        self._tidying: asyncio.Future[None] | None = None
         addresses = [settings.index, *settings.extra_indexes]
         self._secrets = [secret for address in addresses for secret in _secrets(address)]
 
@@ -157,6 +164,15 @@ class Uv:
             offline = all(each.url.startswith("file:") for each in lock.packages)
             await self._run(arguments, {"UV_OFFLINE": "1"} if offline else self._indexes(), tell)
 
+    def fetched(self, lock: Lock) -> int:
+        """Return how many packages of a lock are in the cache, as far as its layout is known. Blocks."""
+        wanted = {each.name: each.version for each in lock.packages}
+        found = set()
+        for entry in self._cache.glob("wheels-v*/*/*/*/*"):
+            if entry.suffix in (".http", ".rev") and entry.name.startswith(f"{wanted.get(entry.parent.name)}-"):
+                found.add(entry.parent.name)
+        return len(found)
+
     async def default_index(self) -> str:
         """Return the address of the index, with its credentials; empty if there is none."""
         if self.settings.index:
@@ -167,6 +183,25 @@ class Uv:
             await self._run([*arguments, str(answer)], {}, None)
             found = re.search(r"^--index-url (\S+)$", answer.read_text(), re.MULTILINE)
         return found[1] if found else ""
+
+    async def tidy(self) -> None:
+        """Remove what the cache does not need, and more of it while it takes more than the settings allow.
+
+        Nothing waits for that: whatever else needs uv ends it, and a later call does it. So does a cancelled call.
+
+        Raises:
+            ServiceError: It could not be done.
+            OSError: It could not be noted.
+        """
+        if not await asyncio.to_thread(self._untidy) or self._at_work or self._tidying is not None:
+            return
+        tidying = self._tidying = asyncio.ensure_future(self._tidy())
+        try:
+            await asyncio.wait([tidying])
+        finally:
+            await self._make_way()
+        if not tidying.cancelled():
+            tidying.result()
 
     def shown(self, text: str) -> str:
         """Return a line of output as people may see it: no control characters, no credentials, not too long."""
@@ -234,12 +269,46 @@ class Uv:
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
+    def _untidy(self) -> bool:
+        """Return whether uv was used since the cache was tidied: each use changes a folder. Blocks."""
+        try:
+            used = self._home.stat().st_mtime_ns
+        except OSError:
+            return False
+        try:
+            return used > self._tidied.stat().st_mtime_ns
+        except OSError:
+            return True
+
+    async def _tidy(self) -> None:
+        for arguments in TIDY:
+            await self._to_end(["cache", *arguments], {"UV_OFFLINE": "1"}, None)
+            size = await asyncio.to_thread(_size, self._cache)
+            if size <= self.settings.cache_size:
+                break
+        await asyncio.to_thread(self._tidied.write_text, f"{size}\n")
+
+    async def _make_way(self) -> None:
+        """End the tidying of the cache, if it goes on."""
+        if (tidying := self._tidying) is not None:
+            tidying.cancel()
+            await asyncio.wait([tidying])
+            self._tidying = None
+
     async def _run(self, arguments: Sequence[str], variables: Mapping[str, str], tell: Tell | None) -> None:
         """Run uv to its end.
 
         Raises:
             ServiceError: It did not do what it was to.
         """
+        self._at_work += 1
+        try:
+            await self._make_way()
+            await self._to_end(arguments, variables, tell)
+        finally:
+            self._at_work -= 1
+
+    async def _to_end(self, arguments: Sequence[str], variables: Mapping[str, str], tell: Tell | None) -> None:
         environment = self._environment() | dict(variables)
         told: list[str] = []
         failed = False
@@ -261,11 +330,13 @@ class Uv:
                 status=504,
             ) from None
         if code != 0:
-            raise problem_in("\n".join(told), self._host())
+            raise problem_in("\n".join(told), self._where("--no-index" in arguments))
 
-    def _host(self) -> str:
+    def _where(self, offline: bool) -> str:
+        if offline:
+            return "in the wheelhouse" if self.settings.wheelhouse else "in the bundles that were installed"
         address = self.settings.index
-        return urlsplit(without_credentials(address)).netloc if address not in ("", NO_INDEX) else ""
+        return f"at {urlsplit(without_credentials(address)).netloc}" if address not in ("", NO_INDEX) else ""
 
     def _environment(self) -> dict[str, str]:
         own = {name: os.environ[name] for name in FROM_HERE if name in os.environ}
@@ -327,6 +398,16 @@ def give_way(pid: int) -> None:
         os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
 
 
+def _size(folder: Path) -> int:
+    """Return the bytes on disk of all files in a folder. Blocks."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(Path(place, name)).st_blocks * 512
+    return total
+
+
 @contextlib.asynccontextmanager
 async def _started(
     arguments: Sequence[str], environment: Mapping[str, str], folder: Path
@@ -384,7 +465,7 @@ _SENTENCES: tuple[tuple[str, str, str, str, int], ...] = (
     (
         r"401 Unauthorized|403 Forbidden|lack of valid authentication",
         "index_refused",
-        "The package index{host} refuses this project's credentials.",
+        "The package index{where} refuses this project's credentials.",
         "Correct packages.index in the project's settings.",
         502,
     ),
@@ -398,15 +479,15 @@ _SENTENCES: tuple[tuple[str, str, str, str, int], ...] = (
     (
         rf"{_NAME} was not found in",
         "unknown_package",
-        "There is no package {1}{host}.",
-        "Look at its name, and at packages.index in the settings.",
+        "There is no package {1}{where}.",
+        "Look at its name, and at where packages come from: [packages] in the settings.",
         422,
     ),
     (
-        rf"{_NAME}(?:[<>=!~][^\s]*)? has no (?:usable )?wheels",
+        rf"{_NAME}(?:[<>=!~][^\s]*)?(?: `?\1[<>=!~][^\s]*)* ha(?:s|ve) no (?:usable )?wheels",
         "no_wheel",
-        "There is no wheel of {1} for this Python on this platform, and it is not built from source.",
-        "Try another version of it or another Python, or put a wheel into the wheelhouse.",
+        "No version of {1} that was asked for has a wheel for this Python on this platform.",
+        "Nothing is built from source: try another version or another Python, or put a wheel into the wheelhouse.",
         422,
     ),
     (
@@ -419,14 +500,14 @@ _SENTENCES: tuple[tuple[str, str, str, str, int], ...] = (
     (
         rf"there is no version of {_NAME}([^\s,`]*)",
         "no_version",
-        "There is no {1}{2}{host}.",
+        "There is no {1}{2}{where}.",
         "Look at its versions: gatewright packages search {1}",
         422,
     ),
     (
         r"timed out|error sending request|dns error|Connection refused|tcp connect|etwork is unreachable",
         "index_unreachable",
-        "The package index{host} does not answer; nothing was changed.",
+        "The package index{where} does not answer; nothing was changed.",
         "Look at packages.index in the project's settings, or use a wheelhouse.",
         504,
     ),
@@ -440,12 +521,12 @@ _SENTENCES: tuple[tuple[str, str, str, str, int], ...] = (
 )
 
 
-def problem_in(output: str, host: str = "") -> ServiceError:
+def problem_in(output: str, where: str = "") -> ServiceError:
     """Return what uv's output says was wrong, as a sentence with what to do.
 
     Args:
         output: Of uv, already fit to be shown.
-        host: Of the index.
+        where: The packages were looked for, such as "at HOST".
     """
     flat = " ".join(output.split())
     for pattern, code, sentence, hint, status in _SENTENCES:
@@ -453,7 +534,7 @@ def problem_in(output: str, host: str = "") -> ServiceError:
             words = [group or "" for group in (found[0], *found.groups())]
             return ServiceError(
                 code,
-                sentence.format(*words, host=f" at {host}" if host else ""),
+                sentence.format(*words, where=f" {where}" if where else ""),
                 hint=hint.format(*words),
                 status=status,
             )
