@@ -19,10 +19,9 @@ from engine.config import ConfigError, Settings
 from engine.lock import LifetimeLock
 from engine.models.engine import SlotState
 from engine.models.packages import DEFAULT
-from engine.models.runs import Mode
 from engine.models.scripts import ScriptInfo
 from engine.paths import EnginePaths
-from engine.pool.environment import ensure_environment
+from engine.pool.environment import BARE, ensure_environment
 from engine.pool.job import Environment, Limits
 from engine.pool.pool import Pool
 from engine.pool.seeds import make_seeds
@@ -110,9 +109,6 @@ from store.state.database import StateDB
 from store.state.hmac_key import hmac_key
 from store.state.pruning import DAY, Retention
 from store.watch.folders import Watched
-
-BARE = ".bare"
-"""An environment without packages, beside one whose interpreter is gone."""
 
 MIN_SIZE = 3
 """Slots of a served engine; a library user may ask for one."""
@@ -324,7 +320,7 @@ async def compose(
             environment=front.environment,
         )
         with suppress(ServiceError):  # its run will say so
-            found = await script_environments.choose(info, Mode.RESTRICTED, None)
+            found = await script_environments.choose(info, None)
             if isinstance(found, Environment):
                 pool.expect(found)
 

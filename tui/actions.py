@@ -22,6 +22,8 @@ class Scope(StrEnum):
     PROBLEMS = "Problems"
     TASKS = "Tasks"
     POOL = "Pool"
+    PACKAGES = "Packages"
+    INTERPRETERS = "Python for an environment"
     MAINTENANCE = "Rebuilds and metadata diff"
     DIFF = "Metadata diff"
     APPROVAL = "Approve permissions"
@@ -79,6 +81,10 @@ def _listed(name: str, hint: str, text: str) -> Action:
     return Action(name, hint, text, Scope.LIST, palette=True)
 
 
+def _packages(name: str, hint: str, text: str, footer: int = 0, *, palette: bool = False) -> Action:
+    return Action(name, hint, text, Scope.PACKAGES, footer, palette=palette)
+
+
 ACTIONS: tuple[Action, ...] = (
     _console("run", "run", "Run what the editor shows", 1),
     _console("run_with", "run with", "Run with a form: parameters, arguments, a timeout"),
@@ -127,6 +133,7 @@ ACTIONS: tuple[Action, ...] = (
     _listed("import_scripts", "import", "Import a script or a folder of scripts"),
     _listed("export_scripts", "export", "Export the script, its folder or all scripts as files"),
     Action("default_scripts", "defaults", "Default scripts: newer texts, missing ones", Scope.LIST, palette=True),
+    Action("packages", "packages", "Packages, environments and Python versions of scripts", Scope.LIST, palette=True),
     Action("restore_defaults", "restore", "Restore default scripts that are missing", Scope.LIST, palette=True),
     Action(
         "end_own_edits", "end edits", "End what your own edits of a script are approved for", Scope.LIST, palette=True
@@ -155,6 +162,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("copy_output", "copy", "Copy the selected output, or all of it", Scope.OUTPUT, 1, palette=True),
     Action("clear_output", "clear", "Clear the output", Scope.OUTPUT, 2, palette=True),
     Action("save_files", "save", "Save the files that the run left", Scope.OUTPUT, 3, palette=True),
+    Action("show_result", "result", "Show the result that a run left behind its output", Scope.OUTPUT, palette=True),
     Action("explain_run", "explain", "Ask the assistant why the run failed", Scope.OUTPUT, palette=True),
     Action("propose_change", "propose", "Ask the assistant for a change of the script", Scope.OUTPUT, palette=True),
     Action("open_problem", "go there", "Go to the place of the problem under the cursor", Scope.PROBLEMS, 1),
@@ -166,6 +174,24 @@ ACTIONS: tuple[Action, ...] = (
     Action("shrink", "fewer", "Remove a slot; a run on it goes on to its end", Scope.POOL, 4),
     Action("restart_slot", "restart slot", "Restart the slot under the cursor", Scope.POOL, 5),
     Action("back", "back", "Back to the console", Scope.POOL, 6),
+    _packages("install_packages", "install", "Install packages; shows what would change", 1, palette=True),
+    _packages("uninstall_package", "remove", "Uninstall the package; says what needs it", 2),
+    _packages("upgrade_package", "upgrade", "Upgrade the package under the cursor", 3),
+    _packages("search_packages", "search", "Search what the index offers", 4, palette=True),
+    _packages("next_environment", "next", "Show the next environment", 5),
+    _packages("interpreters", "Python", "Python versions: see, choose, add by path", 6, palette=True),
+    _packages("leave_packages", "back", "Back to the console", 7),
+    _packages("last_environment", "last", "Show the environment before"),
+    _packages("show_package", "details", "Show what is known of the package"),
+    _packages("upgrade_all", "upgrade all", "Upgrade all packages of the environment", palette=True),
+    _packages("install_bundle", "bundle", "Install packages from a bundle file", palette=True),
+    _packages("make_environment", "new environment", "Make a new environment", palette=True),
+    _packages("remove_environment", "remove environment", "Remove the environment that is shown"),
+    _packages("cancel_change", "cancel", "Cancel the change that goes on"),
+    Action("use_python", "use it", "Use the Python under the cursor for the environment", Scope.INTERPRETERS, 1),
+    Action("add_python", "add", "Add a Python by its path", Scope.INTERPRETERS, 2),
+    Action("remove_python", "remove", "Remove a Python that was added by its path", Scope.INTERPRETERS, 3),
+    Action("leave_interpreters", "back", "Back to the packages", Scope.INTERPRETERS, 4),
     Action(
         "rebuild_scripts",
         "rebuild scripts",

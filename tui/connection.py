@@ -36,6 +36,7 @@ from tui.messages import (
     RunsMissed,
     ScriptsChanged,
     TaskChanged,
+    TaskTold,
 )
 from tui.text.document_names import shown_path
 
@@ -90,6 +91,11 @@ class EngineConnection:
         """Set while a client is connected."""
         self.info: EngineInfo | None = None
         self.pool: PoolInfo | None = None
+
+    @property
+    def role(self) -> str:
+        """This user's, of an engine elsewhere; empty in a project's folder, whose owner may do everything."""
+        return self._access.role
 
     @property
     def narrow(self) -> str:
@@ -228,6 +234,8 @@ class EngineConnection:
                 self._publish(GitChanged())
             case "task":
                 self._publish(TaskChanged(msgspec.convert(event.data, TaskInfo)))
+            case "task_output" if isinstance(event.data, dict):
+                self._publish(TaskTold(int(event.data.get("id", 0)), str(event.data.get("text", ""))))
             case "lagged":
                 self._publish(RunsMissed())
                 self._publish(ScriptsChanged())

@@ -112,6 +112,32 @@ class TaskChanged(EngineMessage):
         self.task = task
 
 
+class TaskTold(EngineMessage):
+    """A task told a line of output.
+
+    Attributes:
+        number: Of the task.
+        text: May hold anything.
+    """
+
+    def __init__(self, number: int, text: str) -> None:
+        super().__init__()
+        self.number = number
+        self.text = text
+
+
+class PackageWorkChanged(EngineMessage):
+    """A change of packages went on or ended; ``PackageChanges`` knows how far it is.
+
+    Attributes:
+        ended: What is installed may be something else now.
+    """
+
+    def __init__(self, *, ended: bool = False) -> None:
+        super().__init__()
+        self.ended = ended
+
+
 class RebuildEnded(EngineMessage):
     """A rebuild that was begun here has ended; ``Maintenance`` has its report."""
 

@@ -108,15 +108,12 @@ class Alarm:
 def main(journal, flood: int = 10, chatter: int = 3, standing: float = 24.0, dates: str = "auto", top: int = 10):
     """Read ``journal`` and describe its alarms."""
     print(f"Reading {journal.name}")
-    events, skipped, problem = read(lines_of(journal), dates)
-    report = {"file": journal.name, "events": len(events), "skipped": skipped, "problem": problem}
-    if problem:
-        print(problem)
-    if events:
-        report.update(analysis(events, max(1, flood), max(2, chatter), max(0.0, standing), max(0, top)))
-        print_report(report, max(1, flood))
-    elif not problem:
-        print("There is no alarm event in this file.")
+    events, skipped = read(lines_of(journal), dates)
+    if not events:
+        raise SystemExit("There is no alarm event in this file.")
+    report = {"file": journal.name, "events": len(events), "skipped": skipped}
+    report.update(analysis(events, max(1, flood), max(2, chatter), max(0.0, standing), max(0, top)))
+    print_report(report, max(1, flood))
     return report
 
 
@@ -133,7 +130,7 @@ def lines_of(file):
 
 
 def read(lines, dates):
-    """The events as (seconds, alarm, label, state, priority) by time, the rows left out, and a sentence if it fails."""
+    """The events as (seconds, alarm, label, state, priority) by time, and how many rows were left out."""
     lines = iter(lines)
     header = next(lines, "")
     separator = max(",;\t|", key=header.count)
@@ -142,14 +139,11 @@ def read(lines, dates):
     if "source" not in columns and "label" not in columns:
         missing.append("source")
     if missing:
-        return (
-            [],
-            0,
-            f"The first line names no column for: {', '.join(missing)}. See what this script reads at its top.",
+        raise SystemExit(
+            f"The first line names no column for: {', '.join(missing)}. See what this script reads at its top."
         )
     rows, skipped = [], 0
     reader = csv.reader(lines, delimiter=separator)
-    problem = None
     try:
         for row in reader:
             if event := event_of(row, columns):
@@ -157,13 +151,13 @@ def read(lines, dates):
             else:
                 skipped += bool(row)
     except csv.Error as error:
-        problem = f"Line {reader.line_num + 1} and what follows is no CSV text: {error}."
+        raise SystemExit(f"Line {reader.line_num + 1} and what follows is no CSV text: {error}.") from None
     day_first = dates == "day first" or (dates == "auto" and any(is_day_first(row[0]) for row in rows))
     events = [(at, *row[1:]) for row in rows if (at := seconds_of(row[0], day_first=day_first)) is not None]
     if events and events[0][0] > events[-1][0]:
         events.reverse()  # the newest event first: what is of one second is so, too
     events.sort(key=lambda event: event[0])
-    return events, skipped + len(rows) - len(events), problem
+    return events, skipped + len(rows) - len(events)
 
 
 def columns_of(header):
@@ -378,9 +372,9 @@ def print_report(report, flood):
         ("standing alarms", f"{report['standing_count']:,}", "under 5 on any day"),
     ):
         print(f"{name:38}{found:>10}  {aim}")
-    print(f"The average rate is {report['rating']}.")
     print_floods(report)
     print_alarms(report)
+    print(f"The average rate is {report['rating']}.")
 
 
 def print_floods(report):

@@ -93,10 +93,9 @@ def main(backup, top: int = 10):
     try:
         archive = zipfile.ZipFile(Window(backup.buffer))
     except (zipfile.BadZipFile, ValueError, OSError, OverflowError, NotImplementedError, struct.error) as error:
-        report["problems"].append(no_archive(backup.buffer, error))
-    else:
-        with archive:
-            examine(archive, report, max(0, top))
+        raise SystemExit(no_archive(backup.buffer, error)) from None
+    with archive:
+        examine(archive, report, max(0, top))
     print_report(report)
     return report
 

@@ -45,6 +45,9 @@ import textwrap
 UTC = datetime.timezone.utc
 MAX_CERTIFICATES = 2_000
 MAX_PARTS = 10_000
+SAID = 3
+"""Sentences about a file without a certificate that can be read."""
+
 LISTED = 20
 """From more certificates those with problems are listed."""
 
@@ -96,11 +99,14 @@ def main(certificates, warn: int = 60, host: str = "", today: str = ""):
             notes.append(f"Certificate {number} cannot be read: {error}.")
     if len(blocks) > MAX_CERTIFICATES:
         notes.append(f"Only the first {MAX_CERTIFICATES:,} of {len(blocks):,} certificates were read.")
+    if not found:
+        more = [f"There are {len(notes) - SAID:,} more of this kind."] if notes[SAID:] else []
+        raise SystemExit(" ".join(notes[:SAID] + more))
     chain = chain_of(found)
     for each in found:
         each["days_left"] = (each["not_after"] - now).days
         each["problems"] = list(problems_of(each, now, warn))
-    if host and found:
+    if host:
         found[0]["problems"] += host_problem(found[0], host)
     report = {
         "file": certificates.name,
@@ -122,7 +128,7 @@ def day_of(text):
     try:
         return datetime.datetime.strptime(text.strip(), "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
-        raise ValueError(f"today has to be a date such as 2026-11-20, not {text!r}") from None
+        raise SystemExit(f"today has to be a date such as 2026-11-20, not {text!r}.") from None
 
 
 # -- containers --------------------------------------------------------------------------------------------------------
@@ -144,8 +150,8 @@ def blocks_of(data):
             notes.append(f"A block {label.decode()} is no base64 text.")
             continue
         take_der(der, blocks, notes, only_first=label == b"TRUSTED CERTIFICATE")
-    if not blocks and not notes:
-        notes.append("There is no certificate in this file.")
+    if not blocks and (not notes or b"-----BEGIN " in data):
+        notes.insert(0, "There is no certificate in this file.")
     return blocks, notes
 
 
@@ -473,7 +479,7 @@ def print_report(report):
         print("The chain is in order.")
     if chain["missing"]:
         print(f"Its last certificate was issued by {chain['missing'][:60]},\nwhich clients need to know.")
-    if report["certificates"] and not report["problems"]:
+    if not report["problems"]:
         print("Nothing is wrong with them.")
 
 

@@ -85,11 +85,10 @@ def main(log, before: int = 30, startup: int = 5, top: int = 10):
     print(f"Reading {log.name}")
     events, first, last = read(log)
     if not last:
-        print("There is no line of a wrapper log in this file.")
-    report = {"file": log.name, "from": first or None, "to": last or None}
+        raise SystemExit("There is no line of a wrapper log in this file.")
+    report = {"file": log.name, "from": first, "to": last}
     report.update(analysis(events, before, startup, top))
-    if last:
-        print_report(report, before, startup)
+    print_report(report, before, startup)
     return report
 
 

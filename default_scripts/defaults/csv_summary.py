@@ -1,5 +1,5 @@
 # /// script
-# requires-python = ">=3.11"
+# requires-python = ">=3.9"
 # dependencies = []
 # [tool.gatewright]
 # title = "CSV summary"
@@ -18,10 +18,20 @@
 # [tool.gatewright.limits]
 # timeout = 120
 # ///
-"""Summary of a CSV file, column by column. Quoted values may hold delimiters, quotes and line ends (RFC 4180)."""
+"""Summary of a CSV file, column by column. Quoted values may hold delimiters, quotes and line ends (RFC 4180).
 
+The first line names the columns. The text is UTF-8, or UTF-16 as Windows saves it.
+"""
+
+import itertools
 import math
 import re
+
+LONGEST_HEADER = 1_000_000
+"""Characters."""
+
+CONTROL = re.compile(r"[\0-\x08\x0b\x0c\x0e-\x1f]")
+"""What no text has: a spreadsheet itself, not its export, begins with some."""
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 
@@ -65,20 +75,21 @@ class Column:
 
 def main(table, delimiter: str = "auto"):
     """Read ``table`` and describe its columns."""
-    print(f"Reading {table.name}, {table.size / 1e6:.1f} MB")
-    lines = iter(table)
-    header = next(lines, "").removeprefix("\ufeff")
+    print(f"Reading {table.name}, {table.size:,} bytes")
+    lines = lines_of(table)
+    header = next(lines, "")
     if not header.strip():
-        print("The file is empty, or has no header line.")
-        return {"file": table.name, "rows": 0, "uneven_rows": 0, "columns": []}
+        raise SystemExit("The file is empty, or has no header line.")
+    if CONTROL.search(header) or len(header) > LONGEST_HEADER:
+        raise SystemExit("The file does not begin with a header line: this is no CSV text.")
     separator = DELIMITERS.get(delimiter) or guess_delimiter(header)
-    rows = records(join_first(header, lines), separator)
+    rows = records(itertools.chain([header], lines), separator)
     columns = [Column(name.strip() or f"column {number}") for number, name in enumerate(next(rows), 1)]
     count = uneven = 0
     for row in rows:
         count += 1
         uneven += len(row) != len(columns)
-        for column, value in zip(columns, row, strict=False):
+        for column, value in zip(columns, row):  # noqa: B905  not in Python 3.9
             column.add(value)
     report = {
         "file": table.name,
@@ -90,9 +101,12 @@ def main(table, delimiter: str = "auto"):
     return report
 
 
-def join_first(first, rest):
-    yield first
-    yield from rest
+def lines_of(file):
+    """The lines of the file, without a byte order mark."""
+    if file.buffer[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return iter(file.read().decode("utf-16", "replace").splitlines(keepends=True))
+    lines = iter(file)
+    return itertools.chain([next(lines, "").lstrip("\ufeff")], lines)
 
 
 def guess_delimiter(header):
@@ -139,15 +153,42 @@ def print_report(report):
     if report["uneven_rows"]:
         print(f"{report['uneven_rows']:,} rows have more or fewer values than the header")
     print()
-    width = min(30, max(len(row["column"]) for row in report["columns"]))
-    print(f"{'column':{width}}  type       count   empty  distinct{'min':>22}{'max':>22}{'mean':>14}")
+    width = min(20, max(6, *(len(row["column"]) for row in report["columns"])))
+    head = f"{'column':{width}} {'count':>8} {'empty':>7} {'distinct':>8}  "
+    print(f"{head}smallest and largest")
+    room = (80 - len(head) - len(" to ")) // 2
     for row in report["columns"]:
-        figures = f"{row['count']:8,}  {row['empty']:6,}  {row['distinct']:8,}"
-        extremes = f"{shown(row['min']):>22}{shown(row['max']):>22}{shown(row['mean']):>14}"
-        print(f"{row['column'][:width]:{width}}  {row['type']:6}  {figures}{extremes}")
+        line = f"{shown(row['column'], width):{width}} {row['count']:8,} {row['empty']:7,} {row['distinct']:8,}"
+        if row["min"] is not None:
+            line += f"  {shown(row['min'], room)} to {shown(row['max'], room)}"
+        mean = "" if row["mean"] is None else f", mean {shown(row['mean'], room)}"
+        print(line + mean if len(line + mean) <= 80 else line)
 
 
-def shown(value):
-    if value is None:
-        return "-"
-    return f"{value:,.6g}" if isinstance(value, float) else " ".join(str(value).split())[:20]
+def shown(value, room):
+    if isinstance(value, float):
+        return f"{value:,.6g}"
+    text = CONTROL.sub("?", " ".join(value.split()))
+    return text if len(text) <= room else f"{text[: room - 3]}..."
+
+
+class Local:
+    """A file named on the command line, as a run gets it."""
+
+    def __init__(self, path):
+        with open(path, "rb") as file:
+            self.name, self.buffer = path, memoryview(file.read())
+        self.size = len(self.buffer)
+
+    def read(self):
+        return self.buffer.tobytes()
+
+    def __iter__(self):
+        with open(self.name, encoding="utf-8", errors="replace", newline="\n") as file:
+            yield from file
+
+
+if __name__ == "__main__":  # python3 csv_summary.py table.csv
+    import sys
+
+    main(Local(sys.argv[1]))

@@ -18,6 +18,13 @@ MAX_ANSWER = 64 << 20
 LOGIN_REFUSED = frozenset({"unauthorized", "throttled"})
 """Codes of an engine that does not know the caller."""
 
+UNKNOWN_OPERATION = frozenset({"no_route", "wrong_method"})
+"""Codes of an engine without the operation. A client asks for those of its own version only."""
+
+UPGRADE = (
+    "An engine that was started before an upgrade goes on until nothing runs in it. Wait for its runs, or end it: "
+    "gatewright engine stop; the next command starts the new one."
+)
 LOOK_FIRST = "Look whether it was done, then try again."
 
 
@@ -95,6 +102,10 @@ async def read_content(response: Response, limit: int) -> bytes:
     except msgspec.DecodeError:
         message = f"The engine answered with HTTP status {response.status}."
         raise EngineError("http", message, None, response.status) from None
+    if body.code in UNKNOWN_OPERATION:
+        raise EngineError(
+            body.code, "The engine does not know this: it is of another version.", UPGRADE, response.status
+        )
     hint = body.hint if body.code not in LOGIN_REFUSED else response.login_hint or body.hint
     raise EngineError(body.code, body.error, hint, response.status)
 

@@ -197,9 +197,12 @@ async def _retire(engine: EngineClient, info: EngineInfo) -> None:
 
 
 def _is_older(info: EngineInfo) -> bool:
-    """Whether a client of an older version started the engine, whose files are perhaps no longer what it has loaded."""
+    """Whether a client of an older version started the engine, or of this one before it was installed again.
+
+    Its files are then perhaps no longer what it has loaded.
+    """
     if info.version == VERSION or not info.background:
-        return False
+        return info.background and info.replaced
     from packaging.version import InvalidVersion, Version
 
     try:

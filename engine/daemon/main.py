@@ -143,6 +143,7 @@ class Daemon:
         return EngineInfo(
             version=VERSION,
             background=self._background,
+            replaced=self._installed.replaced,
             api_version=API_VERSION,
             pid=os.getpid(),
             project=str(self._paths.project),

@@ -22,8 +22,13 @@ class InstalledVersion:
 
     def __init__(self, file: Path = Path(base.__file__)) -> None:
         self._file = file
-        self._stamp = self._look()
+        self._started = self._stamp = self._look()
         self._version = base.VERSION
+
+    @property
+    def replaced(self) -> bool:
+        """Whether it was installed again since this engine started, with whatever version."""
+        return self._look() not in (self._started, None)
 
     def problem(self) -> str | None:
         """Say which other version is installed now; None while it is the one that runs, or none can be read."""

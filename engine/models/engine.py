@@ -38,6 +38,8 @@ class EngineInfo(Model, frozen=True):
     """The ID under which members of a group find the project; empty where it is not shared."""
     background: bool = False
     """A client started it, and another one may replace it; else it is served by hand or by a service manager."""
+    replaced: bool = False
+    """Gatewright was installed again since it started: what it has loaded is no longer what its files say."""
     disk_full: bool = False
     """The engine found no room to write, so its project is open for reading only until some is made."""
 

@@ -1,4 +1,4 @@
-"""A backup of the project while it is in use, as one file that the caller gets and nobody else."""
+"""A backup of the project while it is in use, as one file for the caller alone."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from engine.registry.engine import BACKUP
 from engine.services.access import Actor, ServiceError
 from engine.services.audit import AuditService
 from engine.services.operations import implements
+from engine.services.packages.interpreters import ADDED_FILE
 from engine.services.runs.recorder import Recorder
 from engine.services.secrets import SecretService
 from store.backup.making import BackupSource, Stopped, make
@@ -28,12 +29,14 @@ WORK = "backup-"
 """What the folders for copies begin with."""
 
 LEFT_OUT = (
-    "The secrets of tokens: the tokens are listed as revoked, so make new ones for their programs.",
+    "The secrets of tokens: the tokens are revoked, so make new ones for their programs.",
     "The key by which secret parameters of two runs are compared.",
     "What the owner trusts the repository to run: git asks again.",
     "Logs, and what can be made again from the rest: the index of scripts.",
 )
 """Of every project. What lets a program in, or runs one, does not travel with a file."""
+
+INTERPRETERS = "Which interpreters were added by their path: add them again by gatewright python add PATH."
 
 
 NO_RECORDS = "Records of old runs: they are too large to be copied from a project that cannot be written to."
@@ -93,6 +96,7 @@ class BackupService:
     async def _source(self, actor: Actor) -> BackupSource:
         names = [secret.name for secret in (await self._secrets.list(actor)).secrets]
         values = f"The values of secrets: {', '.join(names)}. Set them again: gatewright secrets set NAME."
+        added = (self._home / ADDED_FILE).exists()
         return BackupSource(
             root=self._project.root,
             home=self._home,
@@ -100,7 +104,7 @@ class BackupService:
             version=VERSION,
             made_by=actor.name,
             shared_settings=self._shared_settings,
-            left_out=(*LEFT_OUT, *([values] if names else [])),
+            left_out=(*LEFT_OUT, *([values] if names else []), *([INTERPRETERS] if added else [])),
             problems=() if self._has_records else (NO_RECORDS,),
         )
 
@@ -113,7 +117,7 @@ class BackupService:
             stop.set()
             await asyncio.wait([work])
             if not work.cancelled() and (error := work.exception()) is not None and not isinstance(error, Stopped):
-                log.warning("a backup that nobody waited for any more failed: %s", error)
+                log.warning("a backup that no caller waited for any longer failed: %s", error)
             raise
 
 

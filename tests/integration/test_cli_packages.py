@@ -22,6 +22,7 @@ RELEASES = (
     Release("units", "2.0"),
     Release("sensors", requires=("units<2",)),
     Release("slow"),
+    Release("closed"),
 )
 OTHERS = [one for one in find_interpreters() if not one.version.startswith(f"{MINOR}.")]
 
@@ -55,6 +56,7 @@ def test_packages_are_planned_installed_used_and_uninstalled(project: CliProject
     assert installed(project) == {}
     code, live = in_terminal(project.command("packages", "install", "sensors"))
     assert (code, "new: sensors 1.0" in live, "new: units 1.0" in live) == (0, True, True), live
+    assert "RESTRICTED scripts may not import" not in live
     ran = project.call("exec", "import sensors, units; result = [sensors.VERSION, units.VERSION]")
     assert ran.stdout == '["1.0", "1.0"]\n', ran.stderr
     shown = project.call("packages", "list").stdout.splitlines()
@@ -65,6 +67,15 @@ def test_packages_are_planned_installed_used_and_uninstalled(project: CliProject
     assert (needed.returncode, "units is needed by sensors" in needed.stderr) == (exit_codes.CONFLICT, True)
     gone = project.call("packages", "uninstall", "sensors")
     assert (gone.returncode, gone.stdout) == (0, "removed: sensors 1.0\nremoved: units 1.0\n"), gone.stderr
+    assert installed(project) == {}
+
+
+@pytest.mark.slow
+def test_an_installation_says_which_modules_restricted_scripts_may_not_import_yet(project: CliProject) -> None:
+    told = project.call("packages", "install", "closed", "units<2")
+    assert "RESTRICTED scripts may not import closed yet" in told.stderr, told.stderr
+    assert ("policy.modules" in told.stderr, "units yet" in told.stderr) == (True, False), told.stderr
+    project.call("packages", "uninstall", "closed", "units")
     assert installed(project) == {}
 
 
@@ -84,7 +95,7 @@ def test_what_an_index_offers_is_searched(project: CliProject) -> None:
     found = project.call("packages", "search", "units")
     assert "2.0, 1.0" in found.stdout, found.stderr
     nothing = project.call("packages", "search", "nothing-of-this-name")
-    assert (nothing.returncode, "offers nothing by this name" in nothing.stderr) == (0, True), nothing.stderr
+    assert (nothing.returncode, "nothing is offered by this name" in nothing.stderr) == (0, True), nothing.stderr
 
 
 @pytest.mark.slow

@@ -18,10 +18,15 @@ from engine.models.runs import Outcome
 from engine.worker.descendants import is_alive
 
 LEAVES = replace(ADMIN, leaves=True)
+# Popen returns while the child is on its way through execve(2), where /proc has its old name or no command line yet:
+# each is waited for until it says that it runs.
 START = """
 import subprocess, sys
 def start(command, **options):
-    return subprocess.Popen(["sh", "-c", command], **options).pid
+    command = "echo up >&2; exec 2>/dev/null; " + command
+    started = subprocess.Popen(["sh", "-c", command], stderr=subprocess.PIPE, **options)
+    started.stderr.read(3)
+    return started.pid
 """
 
 
@@ -95,7 +100,7 @@ async def test_what_has_ended_by_itself_is_not_told() -> None:
 async def test_names_are_cut_and_harmless(flag: Flag, tmp_path: Path) -> None:
     hostile = tmp_path / ("\x1b[31m" + "n" * 60)
     hostile.symlink_to("/bin/sh")
-    source = f"import subprocess\nresult = subprocess.Popen([{str(hostile)!r}, '-c', {flag.wait!r}]).pid"
+    source = START.replace('"sh"', repr(str(hostile))) + f"\nresult = start({flag.wait!r})"
     async with pool_of() as pool:
         note = (await run(pool, source, profile=ADMIN)).ending.note
     assert note is not None
@@ -107,9 +112,10 @@ async def test_names_are_cut_and_harmless(flag: Flag, tmp_path: Path) -> None:
 async def test_the_first_words_are_told_and_nothing_that_may_be_a_password(tmp_path: Path) -> None:
     script = tmp_path / "waits"
     os.mkfifo(tmp_path / "never-written")
-    script.write_text(f"read line < {tmp_path / 'never-written'}\n")  # a shell that waits without a process more
+    # A shell that waits without a process more.
+    script.write_text(f"echo up >&2; exec 2>/dev/null; read line < {tmp_path / 'never-written'}\n")
     sub = "import subprocess\n" + "".join(
-        f"subprocess.Popen(['sh', {str(script)!r}, {words}])\n"
+        f"subprocess.Popen(['sh', {str(script)!r}, {words}], stderr=subprocess.PIPE).stderr.read(3)\n"
         for words in ("'serve', 'hall\x1b', '-p', 'hunter2'", "'login', 'user:hunter2@host'", "'login', 'key=hunter2'")
     )
     async with pool_of() as pool:
@@ -207,16 +213,15 @@ RESTART = """# /// script
 # [tool.gatewright]
 # leave_processes = true
 # ///
-import subprocess
-pid = subprocess.Popen(["sh", "-c", WAIT], start_new_session=True).pid
-stays = subprocess.Popen(["sh", "-c", WAIT]).pid if BOTH else 0
+STARTpid = start(WAIT, start_new_session=True)
+stays = start(WAIT) if BOTH else 0
 print(pid, stays, flush=True)
 while BOTH: pass
 """
 
 
 def restart(flag: Flag, *, both: bool = False) -> str:
-    return RESTART.replace("WAIT", repr(flag.wait)).replace("BOTH", str(both))
+    return RESTART.replace("START", START).replace("WAIT", repr(flag.wait)).replace("BOTH", str(both))
 
 
 def test_a_script_that_restarts_a_service(tmp_path: Path, flag: Flag, ended_at_last: list[int]) -> None:

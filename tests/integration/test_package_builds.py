@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
+import errno
 import fcntl
 import os
 import sys
@@ -21,7 +23,10 @@ from engine.doctor.project import _disk
 from engine.paths import CACHE_SIZE, EnginePaths
 from engine.pool.environment import ensure_environment
 from engine.services.access import ServiceError
+from engine.services.packages import builds as module
+from engine.services.packages import bundles
 from engine.services.packages.builds import RECORD, Builds
+from engine.services.packages.bundles import remove_unused
 from engine.services.packages.lock import Lock
 from engine.services.packages.uv import BasePython, Uv
 
@@ -109,8 +114,8 @@ async def test_versions_stay_unless_an_upgrade_is_asked_for(builds: Builds) -> N
         (["alpha==9"], "no_version", "There is no alpha==9"),
         (["alpha", "beta<1"], "conflict", "do not go together: .*beta<1"),
         (["withdrawn"], "yanked", "withdrawn by those who made it .it burns"),
-        (["source-only"], "no_wheel", "no wheel of source-only"),
-        (["elsewhere"], "no_wheel", "no wheel of elsewhere"),
+        (["source-only"], "no_wheel", "No version of source-only"),
+        (["elsewhere"], "no_wheel", "No version of elsewhere"),
         (["future"], "other_python", "need Python >=3.99"),
     ],
 )
@@ -169,6 +174,22 @@ async def test_an_index_that_hangs_is_given_up_and_a_cancelled_build_leaves_noth
         await making
     assert left(patient) == []
     assert not _running(tmp_path)
+
+
+async def test_a_build_tells_how_many_of_its_packages_it_has_fetched(builds: Builds) -> None:
+    [beta] = (await builds.uv.lock(["beta"], PYTHON)).packages
+    url = beta.url.replace(beta.file, "hanging-1.0-py3-none-any.whl")
+    never = replace(beta, name="hanging", version="1.0", url=url, sha256="1" * 64)
+    told: list[tuple[str, int, int]] = []
+    making = asyncio.ensure_future(
+        builds.make(Lock((beta, never)), PYTHON, "default", count=lambda *each: told.append(each))
+    )
+    async with asyncio.timeout(PATIENCE):
+        while ("fetching", 1, 2) not in told:  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(0.01)
+    making.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await making
 
 
 async def test_credentials_reach_the_index_and_nothing_else(tmp_path: Path) -> None:
@@ -245,6 +266,31 @@ async def test_what_nothing_needs_goes_and_what_is_claimed_or_in_use_stays(build
     builds.remove("named")
     builds.collect()
     assert left(builds) == []
+
+
+async def test_what_is_not_all_on_the_disk_is_no_build(builds: Builds, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        @staticmethod
+        def syncfs(_: int) -> int:
+            ctypes.set_errno(errno.ENOSPC)
+            return -1
+
+    monkeypatch.setattr(module, "_libc", Full)
+    with pytest.raises(ServiceError, match=r"cannot be written: No space.*Nothing was changed"):
+        await builds.make(Lock(), PYTHON, "default")
+    assert left(builds) == []
+
+
+def test_a_wheel_that_came_a_moment_ago_is_not_taken_for_an_unused_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = tmp_path / "alpha-1.0-py3-none-any.whl"
+    wheel.write_bytes(b"")
+    remove_unused(tmp_path, [])
+    assert wheel.exists()
+    monkeypatch.setattr(bundles, "UNUSED_FOR", -60.0)
+    remove_unused(tmp_path, [])
+    assert not wheel.exists()
 
 
 @needs_mounts

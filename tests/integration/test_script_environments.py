@@ -21,7 +21,7 @@ from engine.models.runs import Mode, Outcome, RunInfo, RunKind, RunRequest, RunS
 from engine.models.scripts import SaveRequest
 from engine.services.access import Actor, Role, ServiceError
 from engine.services.packages.script_builds import CLAIMS
-from engine.services.packages.script_environments import TASK
+from engine.services.packages.script_environments import TASK, Building
 from engine.services.packages.uv import uv_program
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -200,6 +200,16 @@ async def test_permissions_and_packages_are_decided_about_together(engine: Engin
     assert "is not the text whose permissions" in (await refusal(engine, "own/both.py")).message
 
 
+async def test_a_script_that_names_the_default_environment_runs_there_and_asks_for_no_other(engine: Engine) -> None:
+    text = script("gwnowhere", more='[tool.gatewright]\n# environment = "default"')
+    await save(engine, "own/there.py", text)
+    listed = {one.path: one for one in (await engine.scripts.list()).scripts}["own/there.py"]
+    assert (listed.problem, listed.needs_approval) == (None, False)
+    assert (await engine.permissions.review("own/there.py", engine.owner)).environment is None
+    done = await run(engine, "own/there.py")
+    assert (done.outcome, done.value) == (Outcome.OK, 1), done.error
+
+
 async def test_a_refusal_ends_the_approval_for_all_who_ask_for_the_same(engine: Engine) -> None:
     for path in ("own/one.py", "own/two.py"):
         await save(engine, path, script("gwlines<1.1"))
@@ -257,6 +267,9 @@ async def test_a_run_waits_for_its_packages_and_who_leaves_stops_nothing(engine:
 
 async def _waited(engine: Engine, before: list[str]) -> None:
     request = RunRequest(kind=RunKind.SCRIPT, script="own/slow.py")
+    at_once = await engine.runs.start(request, engine.owner, "library")
+    async with asyncio.timeout(PATIENCE):
+        assert (await engine.runs.cancel(at_once.id, engine.owner)).outcome is Outcome.CANCELLED
     first = await engine.runs.start(request, engine.owner, "library")
     second = await engine.runs.start(request, engine.owner, "library")
     async with asyncio.timeout(PATIENCE):
@@ -338,7 +351,8 @@ async def test_what_no_run_needed_is_evicted_and_built_again(engine: Engine) -> 
     for path in ("own/used.py", "own/rare.py"):
         await approve(engine, path)
         info = (await engine.scripts.load(path)).info
-        made = await engine.script_environments.environment_for(info, Mode.RESTRICTED, engine.owner)
+        chosen = await engine.script_environments.choose(info, engine.owner)
+        made = await chosen.wait() if isinstance(chosen, Building) else chosen
         assert made is not None
         names.append(made.prefix.name)
     used, rare = names

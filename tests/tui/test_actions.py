@@ -17,6 +17,8 @@ from tui.screens.diff import DiffScreen
 from tui.screens.frontmatter.form import MetaFormScreen
 from tui.screens.history import HistoryScreen
 from tui.screens.maintenance import MaintenanceScreen
+from tui.screens.packages.interpreters import InterpretersScreen
+from tui.screens.packages.screen import PackagesScreen
 from tui.screens.pool import PoolScreen
 from tui.screens.proposal import ProposalScreen
 from tui.screens.runs import RunsScreen
@@ -38,6 +40,8 @@ OWNERS = {
     Scope.PROBLEMS: ProblemPane,
     Scope.TASKS: TaskPane,
     Scope.POOL: PoolScreen,
+    Scope.PACKAGES: PackagesScreen,
+    Scope.INTERPRETERS: InterpretersScreen,
     Scope.MAINTENANCE: MaintenanceScreen,
     Scope.DIFF: DiffScreen,
     Scope.APPROVAL: ApproveScreen,
@@ -57,6 +61,8 @@ SEEN_TOGETHER = [
     {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.PROBLEMS},
     {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.TASKS},
     {Scope.EVERYWHERE, Scope.POOL},
+    {Scope.EVERYWHERE, Scope.PACKAGES},
+    {Scope.EVERYWHERE, Scope.INTERPRETERS},
     {Scope.EVERYWHERE, Scope.MAINTENANCE},
     {Scope.EVERYWHERE, Scope.DIFF},
     {Scope.EVERYWHERE, Scope.APPROVAL},
@@ -95,7 +101,7 @@ def test_run_has_every_key_that_some_terminal_loses():
     assert KEYMAP["run"] == ("f5", "ctrl+enter")
 
 
-@pytest.mark.parametrize("scopes", [(Scope.CONSOLE, Scope.EVERYWHERE), (Scope.POOL,)])
+@pytest.mark.parametrize("scopes", [(Scope.CONSOLE, Scope.EVERYWHERE), (Scope.POOL,), (Scope.PACKAGES,)])
 def test_footer_fits_80_columns(scopes):
     hints = footer_hints(*scopes)
     line = "  ".join(f"{item.key} {item.hint}" for item in hints)

@@ -333,7 +333,7 @@ async def test_help_says_what_scripts_may_import(project, tmp_path, monkeypatch)
     async def broken(*_, **__):
         raise EngineError("busy", "Too many texts wait.", None, 429)
 
-    async with console(project, tmp_path, size=(100, 340)) as c:
+    async with console(project, tmp_path, size=(100, 400)) as c:
         await c.shows("pool [...]")
         await c.press("f1")
         await c.shows("What scripts may import", " zoneinfo", "They may not import:", "  fcntl")
@@ -362,3 +362,35 @@ async def test_the_list_shows_the_script_that_is_open(project, tmp_path):
         await c.open("defaults/tour.py")
         await c.until(lambda: ">  tour" in c.text, "the list is scrolled back, and filtered no longer")
     shutil.rmtree(project / "scripts/many")
+
+
+REPORT = """
+print("\\n".join(f"row {number}" for number in range(30)))
+result = {f"key {number}": "x" * 40 for number in range(12)}
+"""
+
+
+async def test_a_report_stays_in_view_and_its_result_is_shown_on_demand(project, tmp_path):
+    write_script(project, "report.py", REPORT)
+    async with console(project, tmp_path, size=(80, 24)) as c:
+        await c.open("report.py")
+        await c.press("f5")
+        await c.shows("row 29", "- end of output; result: 12 lines, F3 r shows it; F3 z makes room -")
+        assert "key 11" not in c.text
+        await c.press("f3", "r")
+        await c.shows("result:", "key 0: ")
+        await c.hides("row 29")
+        await c.press("G")
+        await c.shows("key 11: ")
+        await c.press("r")
+        await c.told("Nothing of a result is left to show.")
+
+
+async def test_a_result_without_a_report_is_shown_at_once(project, tmp_path):
+    write_script(project, "data.py", REPORT.replace("print", "str"))
+    async with console(project, tmp_path, size=(80, 24)) as c:
+        await c.open("data.py")
+        await c.press("f5")
+        await c.shows("key 11: ", "- end of output; F3 z makes room -")
+        await c.press("f3", "z", "home")
+        await c.shows("result:", "key 0: ")

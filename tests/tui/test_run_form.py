@@ -202,3 +202,28 @@ async def test_a_script_without_parameters_gets_arguments_as_a_shell_splits_them
 async def test_without_the_form_there_are_no_arguments(plain):
     await plain.press("f5")
     await plain.shows("1 []", "end of output")
+
+
+async def test_an_empty_path_offers_the_file_that_the_help_names(project, tmp_path):
+    async with console(project, tmp_path) as c:
+        await c.open("defaults/log_digest.py")
+        await c.press("f5")
+        await c.shows("try documents/samples/wrapper.log", "Right takes it")
+        await c.press("enter")
+        await c.shows("log is the path of a file and is needed.")  # an offer is no default
+        await c.press("x", "left", "right", "enter")
+        await c.shows("x cannot be read")
+        await c.press("backspace", "right", "enter")
+        await c.shows("defaults/log_digest.py  ok", "end of output")
+
+
+async def test_a_help_that_names_a_file_which_is_not_there_offers_nothing(project, tmp_path):
+    text = TYPED.replace("# required = false", '# required = false\n# help = "see documents/samples/none.csv"')
+    write_script(project, "offers.py", text)
+    async with console(project, tmp_path) as c:
+        await c.open("offers.py")
+        await c.press("f5", *["tab"] * 4)
+        await c.shows("see documents/samples/none.csv; read with your rights")
+        await c.press("right", "enter")
+        await c.shows("(24, False, 'low', ['a', 'b'])", "end of output")
+        await c.hides("file:")

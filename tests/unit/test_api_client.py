@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import re
 import time
@@ -75,6 +76,13 @@ async def test_a_refusal_carries_code_sentence_hint_and_status(client: EngineCli
         "conflict", "a b/ü.py has changed.", "Load it again.", 409,
     )  # fmt: skip
     assert (await client.call(SCRIPTS_LOAD, ScriptParams(path="a b/ü.py"))).text == "1"
+
+
+async def test_an_operation_that_the_engine_does_not_have_is_explained_by_an_upgrade(client: EngineClient) -> None:
+    missing = dataclasses.replace(ENGINE_INFO, path="/engine/of-a-later-version")
+    with pytest.raises(EngineError, match="of another version") as caught:
+        await client.call(missing)
+    assert "gatewright engine stop" in (caught.value.hint or "")
 
 
 async def test_a_cancelled_call_closes_its_connection(host: SmallHost, client: EngineClient) -> None:

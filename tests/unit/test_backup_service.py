@@ -18,6 +18,7 @@ from engine.models.secrets import SecretList
 from engine.services import backup as service
 from engine.services.access import Actor, Role, ServiceError
 from engine.services.backup import BackupService
+from engine.services.packages.interpreters import ADDED_FILE
 from store import read_only
 from store.backup.making import Stopped
 from store.backup.restoring import look_over
@@ -64,6 +65,18 @@ async def test_it_is_recorded_and_runs_are_before_anything_is_copied(made: tuple
     assert zipfile.ZipFile(file).testzip() is None
     assert not list(project.private.glob("backup-*"))
     assert not backups.busy
+
+
+async def test_interpreters_that_were_added_are_named_as_left_out(made: tuple[BackupService, Told, Project]) -> None:
+    backups, _, project = made
+    told = []
+    for text in (None, "[]"):
+        if text is not None:
+            (project.private / ADDED_FILE).write_text(text)
+        file = project.root / "x"
+        file.write_bytes(await backups.backup("x.gwbackup", ADA, "cli"))
+        told.append("gatewright python add" in str(look_over(file).left_out))
+    assert told == [False, True]
 
 
 async def test_a_second_one_meanwhile_is_refused_and_the_engine_does_not_make_way(

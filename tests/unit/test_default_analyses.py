@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 DEFAULTS, SAMPLES = ROOT / "default_scripts/defaults", ROOT / "default_scripts/samples"
 SCRIPTS = {
     "clock_drift": "clock_drift.log",
-    "thread_dumps": "thread_dumps.txt",
+    "thread_dumps": "thread_dumps.log",
     "alarm_journal": "alarm_journal.csv",
     "cert_expiry": "gateway_certificates.pem",
     "backup_check": "plant3.gwbk",
@@ -85,32 +85,59 @@ NO_DATA = {
 }
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
-@pytest.mark.parametrize("data", NO_DATA.values(), ids=NO_DATA)
-def test_a_file_of_another_kind_is_said_to_be_one(name: str, data: bytes, capsys: pytest.CaptureFixture[str]) -> None:
-    assert isinstance(call(name, data), dict)
-    told = capsys.readouterr().out
-    assert len(told.splitlines()) >= 2, "a sentence beside the file's name"
-    if name != "thread_dumps" or b"threads" not in data:
-        assert "here is no" in told or "is empty" in told or "names no column" in told or "is damaged" in told or (
-            "cannot be read" in told or "no gateway backup" in told or "is no certificate" in told
-        ), told  # fmt: skip
+def refusal(name: str, *files: bytes | str, **params: Any) -> str:
+    """The one sentence by which the script ends, as a failure."""
+    with pytest.raises(SystemExit) as caught:
+        call(name, *files, **params)
+    assert isinstance(caught.value.code, str)
+    assert "\n" not in caught.value.code
+    return caught.value.code
+
+
+def read_or_refused(name: str, data: bytes) -> Any:
+    try:
+        return call(name, data)
+    except SystemExit as refused:
+        return refused.code
+
+
+IS_DATA = {
+    ("thread_dumps", "json"),
+    *[("csv_summary", name) for name in ("brackets", "json", "no utf-8", "nested DER")],
+}
+"""Odd, but of the kind that the script reads."""
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [(name, kind) for name in [*SCRIPTS, "csv_summary"] for kind in NO_DATA if (name, kind) not in IS_DATA],
+)
+def test_a_file_of_another_kind_ends_the_script_with_a_sentence(name: str, kind: str) -> None:
+    told = refusal(name, NO_DATA[kind])
+    assert "here is no" in told or "is empty" in told or "names no column" in told or "is damaged" in told or (
+        "cannot be read" in told or "no gateway backup" in told or "is no certificate" in told
+    ) or "no CSV text" in told or "is broken" in told, told  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "kind"), sorted(IS_DATA))
+def test_what_is_odd_and_of_the_right_kind_is_read(name: str, kind: str) -> None:
+    assert isinstance(call(name, NO_DATA[kind]), dict)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_sample_that_is_cut_anywhere_is_still_read_or_refused(name: str) -> None:
     data = sample(SCRIPTS[name])
-    for part in range(1, 12):
-        assert isinstance(call(name, data[: len(data) * part // 12]), dict)
+    for part in range(1, 6):
+        assert isinstance(read_or_refused(name, data[: len(data) * part // 6]), dict | str)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_sample_with_spoilt_bytes_is_still_read_or_refused(name: str) -> None:
     data = bytearray(sample(SCRIPTS[name]))
-    for position in range(7, len(data), max(1, len(data) // 40)):
+    for position in range(7, len(data), max(1, len(data) // 10)):
         spoilt = bytearray(data)
         spoilt[position : position + 3] = b"\xff\x00\x80"
-        assert isinstance(call(name, bytes(spoilt)), dict)
+        assert isinstance(read_or_refused(name, bytes(spoilt)), dict | str)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -120,7 +147,7 @@ def test_any_number_of_rows_may_be_asked_for(name: str, params: dict[str, int]) 
         assert isinstance(call(name, sample(SCRIPTS[name]), **params), dict)
 
 
-@pytest.mark.parametrize(("name", "file"), SCRIPTS.items())
+@pytest.mark.parametrize(("name", "file"), [*SCRIPTS.items(), ("csv_summary", "tag_history.csv")])
 def test_it_is_a_program_as_well(name: str, file: str) -> None:
     command = [sys.executable, "-I", str(DEFAULTS / f"{name}.py"), str(SAMPLES / file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -154,6 +181,7 @@ def test_dates_that_are_none_and_enormous_numbers_count_for_nothing() -> None:
     assert call("clock_drift", log, before=10**18, startup=-5)["warnings"] == 0
 
 
+@pytest.mark.slow
 def test_as_many_restarts_as_a_log_can_hold_take_no_time() -> None:
     launch = "STATUS | wrapper  | 2026/11/20 03:00:00 | Launching a JVM...\n"
     found = call("clock_drift", (launch + drift("2026/11/20 03:00:00", 1500)) * 8_000)
@@ -190,7 +218,7 @@ def test_a_packed_line_without_an_end_is_cut() -> None:
 
 def test_a_file_that_begins_with_zeros_is_no_log_and_may_be_one_line() -> None:
     line = b"INFO   | jvm 1    | 2026/11/20 03:00:00 | W [a] [03:00:00]: late\n"
-    assert call("log_digest", b"\0" * 5_000 + b"\n" + line)["entries"] == 0
+    assert "no line of a wrapper log" in refusal("log_digest", b"\0" * 5_000 + b"\n" + line)
 
 
 def test_an_exported_log_and_one_of_another_java_program_are_digested(tmp_path: Path) -> None:
@@ -253,15 +281,15 @@ def test_the_gateways_two_texts_are_thread_dumps() -> None:
 
 
 def test_dumps_in_several_files_are_one_series(capsys: pytest.CaptureFixture[str]) -> None:
-    first, *later = sample("thread_dumps.txt").decode().split("Full thread dump")[1:]
-    whole = call("thread_dumps", sample("thread_dumps.txt"))
+    first, *later = sample("thread_dumps.log").decode().split("Full thread dump")[1:]
+    whole = call("thread_dumps", sample("thread_dumps.log"))
     parts = call("thread_dumps", *(f"Full thread dump{part}" for part in (first, *later)))
     assert parts == whole
-    assert "stuck in all 3 dumps" in capsys.readouterr().out
+    assert "Stuck in all 3 dumps: 6 threads." in capsys.readouterr().out
 
 
 def test_a_dump_in_a_wrapper_log_and_one_of_windows_are_read() -> None:
-    text = sample("thread_dumps.txt").decode()
+    text = sample("thread_dumps.log").decode()
     whole = call("thread_dumps", text)
     in_log = "".join(f"INFO   | jvm 1    | 2026/11/20 12:03:10 | {line}\n" for line in text.splitlines())
     assert call("thread_dumps", in_log) == whole
@@ -362,13 +390,31 @@ def test_what_is_of_one_second_is_read_in_the_order_of_the_file() -> None:
     assert call("alarm_journal", journal(*reversed(rows)))["active_at_the_end"] == 1
 
 
-def test_a_cell_without_an_end_is_refused_with_its_line(capsys: pytest.CaptureFixture[str]) -> None:
-    found = call("alarm_journal", journal("2026-11-20 06:00:00,a,0,1", '2026-11-20 06:00:00,"' + "b" * 200_000))
-    assert "Line 3" in found["problem"]
-    assert found["events"] == 1
-    assert "is no CSV text" in capsys.readouterr().out
+def test_a_cell_without_an_end_is_refused_with_its_line() -> None:
+    told = refusal("alarm_journal", journal("2026-11-20 06:00:00,a,0,1", '2026-11-20 06:00:00,"' + "b" * 200_000))
+    assert told.startswith("Line 3 and what follows is no CSV text: ")
 
 
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("clock_drift", "INFO   | wrapper  | 2026/11/20 12:00:00 | fine\n"),
+        ("log_digest", "INFO   | wrapper  | 2026/11/20 12:00:00 | fine\n"),
+        ("alarm_journal", "eventtime,source,eventtype\n2026-11-20 06:00:00,a,Clear\n"),
+        ("csv_summary", "tag,value\n"),
+        ("thread_dumps", b'{"threads": [{"name": "main", "state": "RUNNABLE", "stacktrace": []}]}'),
+    ],
+)
+def test_a_file_with_nothing_to_report_is_no_failure(name: str, data: bytes | str) -> None:
+    assert isinstance(call(name, data), dict)
+
+
+def test_a_later_dump_that_is_none_is_named() -> None:
+    with pytest.raises(SystemExit, match=r"^There is no thread dump in later\.$"):
+        script("thread_dumps")["main"](handed(sample("thread_dumps.log")), second=handed(b"no dump", "later"))
+
+
+@pytest.mark.slow
 def test_an_alarm_that_comes_a_thirty_thousand_times_in_a_second() -> None:
     found = call("alarm_journal", journal(*["2026-11-20 06:00:00,a,0,1"] * 30_000))
     assert (found["chattering"][0]["in_a_minute"], found["rating"]) == (30_000, "unacceptable")
@@ -412,12 +458,13 @@ def test_an_issuer_of_the_same_name_with_another_key_is_another_one() -> None:
 
 
 def test_a_private_key_and_keystores_are_named_and_not_read(capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        "private key"
-        in call("cert_expiry", "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n")["notes"][0]
-    )
-    assert "Java keystore" in call("cert_expiry", b"\xfe\xed\xfe\xed\0\0\0\2")["notes"][0]
-    assert "keystore" in call("cert_expiry", der(0x30, der(0x02, b"\3") + der(0x30, b"")))["notes"][0]
+    key = "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n"
+    told = refusal("cert_expiry", key)
+    assert told.startswith("There is no certificate in this file. There is a private key in this file: ")
+    assert "AAAA" not in told
+    assert "Java keystore" in refusal("cert_expiry", b"\xfe\xed\xfe\xed\0\0\0\2")
+    assert "keystore" in refusal("cert_expiry", der(0x30, der(0x02, b"\3") + der(0x30, b"")))
+    assert "private key" in call("cert_expiry", key.encode() + sample("gateway_certificates.pem"))["notes"][0]
     assert "AAAA" not in capsys.readouterr().out
 
 
@@ -428,15 +475,14 @@ def test_a_name_in_a_certificate_does_not_drive_the_terminal(capsys: pytest.Capt
 
 
 def test_a_date_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="today has to be a date"):
-        call("cert_expiry", sample("old_gateway.der"), today="tomorrow")
+    assert "today has to be a date" in refusal("cert_expiry", sample("old_gateway.der"), today="tomorrow")
 
 
 def test_a_hundred_thousand_blocks_and_parts_take_no_time() -> None:
     block = b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
-    assert len(call("cert_expiry", block * 50_000)["notes"]) == 2_001
-    assert "more parts" in call("cert_expiry", der(0x30, b"\x05\0" * 1_000_000))["notes"][0]
-    assert call("cert_expiry", b"-----BEGIN CERTIFICATE-----\n" * 100_000)["certificates"] == []
+    assert "There are 1,998 more of this kind." in refusal("cert_expiry", block * 50_000)
+    assert "more parts" in refusal("cert_expiry", der(0x30, b"\x05\0" * 1_000_000))
+    assert "no certificate" in refusal("cert_expiry", b"-----BEGIN CERTIFICATE-----\n" * 100_000)
 
 
 # -- backups -----------------------------------------------------------------------------------------------------------
@@ -534,3 +580,13 @@ def test_an_encrypted_file_is_called_so() -> None:
 def test_what_an_xml_file_declares_is_not_done() -> None:
     lol = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "' + "&a;" * 1_000 + '">]><x><version>&b;</version></x>'
     assert call("backup_check", archive({"backupinfo.xml": lol}))["version"] == "&b;"
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_table_that_windows_saved_is_read_and_fits_on_eighty_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ["a column with a long name, and\ta tab", f"{'long ' * 20},2", f"{'word ' * 20},12345678.5"]
+    found = call("csv_summary", "\n".join(rows).encode("utf-16"), delimiter="comma")
+    assert (found["rows"], found["columns"][1]["max"]) == (2, 12345678.5)
+    assert all(len(line) <= 80 for line in capsys.readouterr().out.splitlines())

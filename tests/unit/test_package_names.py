@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.services.access import ServiceError
-from engine.services.packages.installed import Installed
+from engine.services.packages.installed import MAX_METADATA, MAX_REQUIRES, FoundDistribution, Installed
 from engine.services.packages.lock import BadLock, Lock
 from engine.services.packages.requirements import (
     checked_name,
@@ -112,9 +112,24 @@ def test_what_is_no_lock_is_refused(text: str, says: str) -> None:
     ],
 )
 def test_what_uv_says_becomes_a_sentence(output: str, code: str) -> None:
-    problem = problem_in(output, "index.example")
+    problem = problem_in(output, "at index.example")
     assert problem.code == code
     assert problem.message.endswith(".")
+
+
+def test_versions_without_a_wheel_are_no_conflict() -> None:
+    said = (
+        "  x No solution found when resolving dependencies:\n"
+        "  Because all of:\n    numpy<=1.9.3\n    numpy>=1.10.4,<=1.19.5\nhave no usable wheels and only the following "
+        "versions of numpy are available:\n    numpy<=1.9.3\n we can conclude that numpy<1.20 cannot be used."
+    )
+    problem = problem_in(said)
+    assert (problem.code, problem.message.split(" that")[0]) == ("no_wheel", "No version of numpy")
+
+
+def test_a_missing_package_is_said_with_the_place_where_it_was_looked_for() -> None:
+    said = "Because requests was not found in the provided package locations and you require requests, no."
+    assert problem_in(said, "in the wheelhouse").message == "There is no package requests in the wheelhouse."
 
 
 def test_an_extra_counts_as_a_need_only_where_it_was_asked_for(tmp_path: Path) -> None:
@@ -144,3 +159,44 @@ def test_an_extra_counts_as_a_need_only_where_it_was_asked_for(tmp_path: Path) -
     asked = Installed(tmp_path, "3.11.2", ["frame[plot]"])
     assert asked.packages["plots"].needed_by == ["frame"]
     assert asked.needed(["frame"]) == {"frame", "plots", "numbers"}
+    assert asked.requires(asked.packages["frame"]) == ["numbers"]
+
+
+def described(packages: Path, name: str, *lines: str, record: bytes = b"") -> None:
+    """A package that says this of itself."""
+    folder = packages / f"{name}-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("\n".join(["Metadata-Version: 2.1", f"Name: {name}", "Version: 1.0", *lines]))
+    (folder / "RECORD").write_bytes(record)
+
+
+def test_a_package_that_describes_itself_badly_hides_neither_others_nor_itself(tmp_path: Path) -> None:
+    described(tmp_path, "honest")
+    described(tmp_path, "marks", "Requires-Dist: honest; python_version ~= 'abc'", "Requires-Dist: honest")
+    described(tmp_path, "files", record=b'files.py,sha256=x,no-number\n"open')
+    described(tmp_path, "sizes", record=b"sizes.py,,99999999999999999999999999\nmore.py,,-5\n")
+    described(tmp_path, "nested", f"Requires-Dist: honest; {'(' * 900}python_version > '3'{')' * 900}")
+    (tmp_path / "nameless-1.0.dist-info").mkdir()
+    found = Installed(tmp_path, "3.11.2", locked=[("nameless", "1.0"), ("honest", "1.0")]).packages
+    assert sorted(found) == ["files", "honest", "marks", "nameless", "nested", "sizes"]
+    assert found["honest"].needed_by == ["marks"], "a marker that makes no sense holds nowhere"
+    badly = Installed(tmp_path, "3.11.2")
+    assert badly.requires(badly.packages["marks"]) == ["honest"]
+    assert found["nameless"].version == "1.0", "what is in the lock can be removed"
+    assert 0 <= found["sizes"].size < 1 << 50
+
+
+def test_no_more_of_a_description_is_read_than_an_honest_one_has(tmp_path: Path) -> None:
+    described(tmp_path, "large", "Summary: small", "", "x" * (3 * MAX_METADATA))
+    described(tmp_path, "many", *(f"Requires-Dist: large; extra == 'e{number}'" for number in range(20_000)))
+    assert len(FoundDistribution(tmp_path / "large-1.0.dist-info").read_text("METADATA") or "") == MAX_METADATA
+    found = Installed(tmp_path, "3.11.2").packages
+    assert found["large"].summary == "small"
+    assert len(found["many"].requires) == MAX_REQUIRES
+
+
+def test_a_long_marker_is_read_to_its_end(tmp_path: Path) -> None:
+    described(tmp_path, "base")
+    machines = " or ".join(f"platform_machine == 'machine{number}'" for number in range(20))
+    described(tmp_path, "user", f"Requires-Dist: base; python_version > '3' or {machines}")
+    assert Installed(tmp_path, "3.11.2").packages["base"].needed_by == ["user"]

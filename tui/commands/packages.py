@@ -39,6 +39,7 @@ from tui.commands.arguments import ENVIRONMENT, INSTALLED, host_files
 from tui.commands.errors import CommandError
 from tui.commands.invocation import CommandGroup, Decorated, Invocation, common_options
 from tui.text.formats import clock, size
+from tui.text.packages import changing, counted, to_fetch, versions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
         PackageDetail,
         PackageList,
         PackagePlan,
-        PlannedPackage,
     )
 
 KIND = "packages"
@@ -62,8 +62,6 @@ SHOWN_VERSIONS = 12
 
 SUFFIX = ".gwpackages"
 PIECE = 1 << 20
-
-CHANGES = ("new", "upgrade", "downgrade", "removed")
 
 Answer = TypeVar("Answer")
 
@@ -199,12 +197,12 @@ def install(
     if bundle is not None:
         if requirements or upgrade:
             raise click.UsageError("--bundle installs what the bundle has: it takes no REQUIREMENT and no --upgrade.")
-        changed(invocation, lambda client: _sent(client, bundle, environment), _print_changes)
+        _install(invocation, lambda client: _sent(client, bundle, environment))
         return
     if not requirements:
         raise click.UsageError("Missing argument 'REQUIREMENT...'.")
     request = InstallRequest(requirements=list(requirements), environment=environment, upgrade=upgrade)
-    changed(invocation, lambda client: client.call(PACKAGES_INSTALL, body=request), _print_changes)
+    _install(invocation, lambda client: client.call(PACKAGES_INSTALL, body=request))
 
 
 @packages.command("bundle")
@@ -320,7 +318,7 @@ def create_environment(invocation: Invocation, name: str, requirements: tuple[st
 
     def as_text(_: Invocation, info: EnvironmentInfo) -> None:
         invocation.streams.notify(
-            f"the environment {info.name} has Python {info.python} and {_counted(info.packages)}",
+            f"the environment {info.name} has Python {info.python} and {counted(info.packages)}",
             f'Scripts run in it with environment = "{info.name}" under [tool.gatewright] in their header.',
         )
 
@@ -373,7 +371,7 @@ def _print_packages(invocation: Invocation, found: PackageList) -> None:
     width = terminal_width(streams.out.is_terminal)
     rows = [_row(one) for one in found.packages]
     streams.out.line(render(head, rows, right="size", width=width, less=("needed by", "size", "import")))
-    streams.notify(f"{_counted(len(rows))} in {environment.name}, with Python {environment.python}; * was asked for")
+    streams.notify(f"{counted(len(rows))} in {environment.name}, with Python {environment.python}; * was asked for")
 
 
 def _row(package: InstalledPackage) -> list[str]:
@@ -398,7 +396,7 @@ def _print_detail(invocation: Invocation, found: PackageDetail) -> None:
         ("licence", found.licence),
         ("homepage", found.homepage),
         ("import", ", ".join(found.modules)),
-        ("RESTRICTED", "scripts may import it" if found.allowed else "not in the settings' modules: [policy]"),
+        ("RESTRICTED", "scripts may import it" if found.allowed else "scripts may not: policy.modules of the settings"),
         ("asked for", asked if found.requested else ""),
         ("requires", ", ".join(found.requires)),
         ("needed by", ", ".join(found.needed_by)),
@@ -416,7 +414,7 @@ def _print_offered(invocation: Invocation, found: OfferedList) -> None:
     if found.warning:
         streams.notify(found.warning)
     if not found.packages:
-        streams.notify("the index offers nothing by this name")
+        streams.notify("nothing is offered by this name", "Where packages come from: [packages] in the settings.")
         return
     for place, one in enumerate(found.packages):
         if place:
@@ -437,8 +435,7 @@ def _print_plan(invocation: Invocation, found: PackagePlan) -> None:
 
     streams = invocation.streams
     rows = [
-        [one.name, _versions(one), one.change, size(one.size) if one.size else "", one.origin]
-        for one in _changing(found)
+        [one.name, versions(one), one.change, size(one.size) if one.size else "", one.origin] for one in changing(found)
     ]
     if not rows:
         streams.notify(f"nothing would change: {found.environment} has all of that")
@@ -446,29 +443,43 @@ def _print_plan(invocation: Invocation, found: PackagePlan) -> None:
     width = terminal_width(streams.out.is_terminal)
     head = ["package", "version", "change", "size", "from"]
     streams.out.line(render(head, rows, right="size", width=width, less=("from", "size")))
-    fetched = sum(one.size for one in found.packages if one.change not in ("same", "removed"))
+    fetched = to_fetch(found)
     sizes = f", {size(fetched)} to fetch" if fetched else ""
     streams.notify(f"{found.environment} with Python {found.python} would change by this{sizes}; nothing was changed")
 
 
 def _print_changes(invocation: Invocation, done: PackagePlan) -> None:
-    streams, changes = invocation.streams, _changing(done)
+    streams, changes = invocation.streams, changing(done)
     for one in changes:
-        streams.out.line(f"{one.change}: {one.name} {_versions(one)}")
+        streams.out.line(f"{one.change}: {one.name} {versions(one)}")
     if changes:
         streams.notify(f"{done.environment} is changed; runs that begin from now on have it")
     else:
         streams.notify(f"no package has changed: {done.environment} has all of that")
 
 
-def _changing(found: PackagePlan) -> list[PlannedPackage]:
-    return [one for one in found.packages if one.change in CHANGES]
+def _install(invocation: Invocation, ask: Callable[[EngineClient], Awaitable[PackagePlan]]) -> None:
+    """Have something installed, and say which modules of what was asked for RESTRICTED scripts may not import."""
+    closed: list[str] = []
 
+    async def asked(client: EngineClient) -> PackagePlan:
+        done = await ask(client)
+        if new := {one.name for one in changing(done)}:
+            there = await client.call(PACKAGES_LIST, EnvironmentParams(environment=done.environment))
+            of_them = [one for one in there.packages if one.name in new and one.requested and not one.allowed]
+            closed.extend(module for one in of_them for module in one.modules)
+        return done
 
-def _versions(one: PlannedPackage) -> str:
-    if one.change == "removed":
-        return one.before or one.version
-    return f"{one.before} -> {one.version}" if one.before and one.before != one.version else one.version
+    def as_text(_: Invocation, done: PackagePlan) -> None:
+        _print_changes(invocation, done)
+        if closed:
+            invocation.streams.notify(
+                f"RESTRICTED scripts may not import {', '.join(closed)} yet",
+                "Name it in policy.modules of the project's settings.toml, then "
+                f"{invocation.line('engine', 'stop')}: the next command starts the engine with it.",
+            )
+
+    changed(invocation, asked, as_text)
 
 
 def _print_environments(invocation: Invocation, found: EnvironmentList) -> None:
@@ -491,8 +502,5 @@ def _print_environments(invocation: Invocation, found: EnvironmentList) -> None:
     width = terminal_width(streams.out.is_terminal)
     streams.out.line(render(head, rows, right="packages", width=width, less=("interpreter", "by", "built")))
     if found.own:
-        streams.notify(f"{found.own} more {'was' if found.own == 1 else 'were'} made for the dependencies of scripts")
-
-
-def _counted(count: int) -> str:
-    return "1 package" if count == 1 else f"{count or 'no'} packages"
+        made = "was" if found.own == 1 else "were"
+        streams.notify(f"{found.own} more {made} made for scripts that ask for packages or a Python of their own")

@@ -11,21 +11,11 @@ from engine.registry.packages import PYTHON_ADD, PYTHON_LIST, PYTHON_REMOVE, PYT
 from tui.commands.arguments import INTERPRETER, PYTHON
 from tui.commands.invocation import CommandGroup, Invocation, common_options
 from tui.commands.packages import changed, environment_option
+from tui.text.packages import SOURCES
 from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
     from engine.models.packages import EnvironmentInfo, PythonInfo, PythonList
-
-SOURCES = {
-    "system": "this system's",
-    "local": "installed beside the system",
-    "pyenv": "pyenv",
-    "uv": "uv",
-    "added": "added",
-    "own": "Gatewright's own",
-    "used": "an environment",
-}
-"""Words for where an interpreter comes from."""
 
 
 @click.group("python", cls=CommandGroup)

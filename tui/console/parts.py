@@ -29,6 +29,8 @@ from tui.runs.save_files import FileSaver
 from tui.runs.start import RunStarter
 from tui.screens.diff import DiffScreen
 from tui.screens.maintenance import Maintenance, MaintenanceScreen
+from tui.screens.packages.changes import PackageChanges
+from tui.screens.packages.screen import PackagesScreen
 from tui.screens.pool import PoolScreen
 from tui.screens.runs import RunsScreen
 from tui.screens.search import SearchScreen
@@ -110,6 +112,9 @@ class ConsoleParts:
         self.saver = FileSaver(host, connection)
         self.full_disk = FullDisk(host, connection)
         self.maintenance = Maintenance(connection, publish, partial(start, "maintenance"), host.notify_error)
+        self.package_changes = PackageChanges(
+            connection, publish, partial(start, "packages"), host.notify, host.notify_error
+        )
         self.refresh = Refresh(
             connection,
             self.texts,
@@ -165,6 +170,9 @@ class ConsoleParts:
 
     def pool_screen(self) -> Screen[int | None]:
         return PoolScreen(self.connection)
+
+    def packages_screen(self) -> PackagesScreen:
+        return PackagesScreen(self.connection, self.package_changes)
 
     def maintenance_screen(self) -> MaintenanceScreen:
         return MaintenanceScreen(self.connection, self.maintenance, lambda: DiffScreen(self.connection))

@@ -30,6 +30,7 @@ from tui.messages import (
     RunChanged,
     ScriptsChanged,
     TaskChanged,
+    TaskTold,
 )
 from tui.screens.full_screen import FullScreen
 from tui.text.formats import time_left
@@ -175,6 +176,7 @@ class ConsoleScreen(FullScreen[None]):
             parts.admin.engine_changed(message.info)
             parts.check.check_soon()
             parts.tasks.forget_tasks()
+            parts.package_changes.forget()
             in_place_of_the_last(self, "catch-up", self._catch_up)
             in_background(self, "offers", parts.defaults.tell)
             if message.info.disk_full:
@@ -199,6 +201,11 @@ class ConsoleScreen(FullScreen[None]):
     def on_task_changed(self, message: TaskChanged) -> None:
         if self._parts is not None:
             self._parts.refresh.task_changed(message.task)
+            self._parts.package_changes.heard_task(message.task)
+
+    def on_task_told(self, message: TaskTold) -> None:
+        if self._parts is not None:
+            self._parts.package_changes.heard_line(message.number, message.text)
 
     def on_runs_missed(self) -> None:
         if self._parts is not None:
@@ -376,10 +383,11 @@ class ConsoleScreen(FullScreen[None]):
 
     async def _cancel_task(self, task_id: int) -> None:
         from engine.registry.sync import TASKS_CANCEL, TaskParams
+        from tui.text.labels import TASKS
 
         with self.parts.problems_told(self.notify_error):
             task = await self.parts.connection.client.call(TASKS_CANCEL, TaskParams(task_id=task_id))
-            self.notify(f"{task.kind}: {task.state}")
+            self.notify(f"{TASKS.get(task.kind, task.kind)}: {task.state}")
 
     def kill(self, run_id: int) -> None:
         in_background(self, "kill", self._kill, run_id)
@@ -466,6 +474,10 @@ class ConsoleScreen(FullScreen[None]):
     def action_pool(self) -> None:
         self.app.push_screen(self.parts.pool_screen(), self._show_chosen)
 
+    def on_script_pane_packages_requested(self) -> None:
+        if self._parts is not None:
+            self.app.push_screen(self._parts.packages_screen())
+
     def action_run_history(self) -> None:
         self.app.push_screen(self.parts.runs_screen(), self._show_chosen)
 
@@ -506,8 +518,8 @@ class ConsoleScreen(FullScreen[None]):
             return self.panel
         if scope is Scope.PREVIEW:
             return parts.preview_pane
-        if scope is Scope.MAINTENANCE:
-            screen = parts.maintenance_screen()
+        if scope in (Scope.MAINTENANCE, Scope.PACKAGES):
+            screen = parts.maintenance_screen() if scope is Scope.MAINTENANCE else parts.packages_screen()
             self.app.push_screen(screen)
             return screen
         panes: dict[Scope, Widget] = {Scope.OUTPUT: parts.output, Scope.PROBLEMS: parts.problems, Scope.GIT: parts.git}

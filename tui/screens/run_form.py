@@ -6,6 +6,7 @@ engine never sees, the path of a file, is checked here.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ from tui.widgets.form_fields import ChoiceField, FormRows
 DEFAULT_TIMEOUT = 30.0
 _ARGUMENTS = "arguments"
 _TIMEOUT = "timeout"
+
+_IN_PROJECT = re.compile(r"\bdocuments/[^\s;,]+")
+"""A file that a help text may name as one to try."""
 
 ADMIN_IS_OVER = "ADMIN is over and nothing was sent. Enter runs it RESTRICTED, {key} asks for ADMIN again."
 
@@ -74,6 +78,25 @@ class FilledForm:
 
 class BadValueError(ValueError):
     """What was typed cannot be used; the message is a sentence."""
+
+
+class _FileField(Input):
+    """The path of a file; as long as it is empty, the key to the right takes the file that the help names.
+
+    Args:
+        sample: Its path, empty where the help names none.
+    """
+
+    def __init__(self, value: str, sample: str, *, id: str) -> None:  # noqa: A002 - Textual's name
+        super().__init__(value, placeholder=sample and f"try {sample}", compact=True, select_on_focus=False, id=id)
+        self._sample = sample
+
+    def action_cursor_right(self, select: bool = False) -> None:
+        if self.value or not self._sample:
+            super().action_cursor_right(select)
+        else:
+            self.value = self._sample
+            self.action_end()
 
 
 class RunFormScreen(Dialog[FilledForm]):
@@ -242,7 +265,7 @@ class RunFormScreen(Dialog[FilledForm]):
         if index is not None:
             params = self._script.params
             if index < len(params):
-                note = _note(params[index])
+                note = _note(params[index], self._sample(params[index]))
             elif index < len(self._defaults) - 1:
                 note = "sys.argv of the script, split as a shell does it; recorded with the run"
             else:
@@ -263,7 +286,16 @@ class RunFormScreen(Dialog[FilledForm]):
             return ChoiceField(["yes", "no"], value or "no", id=self._field_id(index))
         if param.type is ParamType.CHOICE:
             return ChoiceField(param.choices, value, id=self._field_id(index))
+        if param.type is ParamType.FILE:
+            return _FileField(value, self._sample(param), id=self._field_id(index))
         return Input(value, compact=True, select_on_focus=False, password=param.secret, id=self._field_id(index))
+
+    def _sample(self, param: ParamInfo) -> str:
+        """The file of the project that a parameter's help names; empty for none that is there."""
+        if param.type is not ParamType.FILE:
+            return ""
+        named = (found.rstrip(".") for found in _IN_PROJECT.findall(sanitise_line(param.help)))
+        return next((path for path in named if (self._folder / path).is_file()), "")
 
     def _field_id(self, index: int) -> str:
         return f"field-{index % len(self._defaults)}"
@@ -272,10 +304,10 @@ class RunFormScreen(Dialog[FilledForm]):
         return cast("Input | ChoiceField", self.query_one(f"#{self._field_id(index)}"))
 
 
-def _note(param: ParamInfo) -> str:
-    """What the line takes: the author's words, and ours about its type."""
+def _note(param: ParamInfo, sample: str) -> str:
+    """What the line takes: the author's words, and ours about its type and the file that they name."""
     ours = {
-        ParamType.FILE: "read with your rights",
+        ParamType.FILE: "Right takes it; read with your rights" if sample else "read with your rights",
         ParamType.LIST: "values with commas between them",
         ParamType.CHOICE: "Left and Right change it",
         ParamType.BOOL: "Left and Right change it",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -15,12 +16,12 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widget import Widget
 
-from engine.models.runs import Mode, OutputChunk, RunInfo
+from engine.models.runs import Mode, OutputChunk, RunInfo, Stream
 from tui.actions import Scope, action, bindings
 from tui.text.formats import clock, progress_text, size
 from tui.text.isolation import run_isolation
 from tui.text.labels import granted
-from tui.text.results import INDENT, result_lines
+from tui.text.results import INDENT, SHORT, result_lines
 from tui.text.sanitise import sanitise_line
 from tui.text.wrapping import INDENT as WRAP_INDENT
 from tui.text.wrapping import line_starts
@@ -102,6 +103,9 @@ class OutputPane(Vertical):
     _ticker: Timer | None = None
     _run: RunInfo | None = None
     _refusal = ""
+    _printed = False
+    _folded: tuple[str, ...] = ()
+    """The lines of a result that is not shown yet."""
 
     def __init__(self, folder: Path, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
@@ -137,6 +141,7 @@ class OutputPane(Vertical):
 
     def begin(self) -> None:
         self._run = None
+        self._printed, self._folded = False, ()
         self._detail.display = False
         self._view.clear()
 
@@ -152,6 +157,7 @@ class OutputPane(Vertical):
 
     def show_output(self, chunks: list[OutputChunk]) -> None:
         for chunk in chunks:
+            self._printed |= chunk.stream is Stream.STDOUT
             self._view.feed(chunk.text, chunk.stream)
 
     def show_problem(self, sentence: str) -> None:
@@ -166,6 +172,13 @@ class OutputPane(Vertical):
     def action_clear_output(self) -> None:
         self._view.clear()
 
+    def action_show_result(self) -> None:
+        lines, self._folded = self._folded, ()
+        if lines:
+            self._view.show_result("\n".join(lines), go_there=True)
+        else:
+            self.notify("Nothing of a result is left to show.")
+
     def action_save_files(self) -> None:
         self.post_message(self.SaveRequested(self._run))
 
@@ -176,20 +189,34 @@ class OutputPane(Vertical):
         self.post_message(self.ProposalRequested(self._run))
 
     def _show_ending(self, run: RunInfo) -> None:
-        """Everything that came with the end of the run, then a line that says that this was all."""
+        """Everything that came with the end of the run, then a line that says that this was all.
+
+        A report that the script printed stays in view: its result, mostly the same as data, is shown on demand.
+        """
         self._show_error(run)
         if run.unrecorded:
             self._view.finish(f"- {sanitise_line(run.unrecorded)} -")
         elif not run.output_complete:
             self._view.finish("- not all of the output is kept -")
         result = result_lines(run, ONE_LINE)
-        if len(result) > 1:
-            self._view.show_result("\n".join(("result:", *(INDENT + line for line in result))))
+        lines = ("result:", *(INDENT + line for line in result)) if len(result) > 1 else ()
+        if self._printed and len(result) > SHORT:
+            self._folded = lines
+        elif lines:
+            self._view.show_result("\n".join(lines))
         elif any(result):
             self._view.show_result(f"result: {result[0]}")
         if run.note:
             self._view.finish(f"note: {run.note}")
-        self._view.finish("- end of output -")
+        self._view.finish(f"- {'; '.join(('end of output', *self._more()))} -")
+
+    def _more(self) -> Iterator[str]:
+        """Say how to see what is not in view."""
+        there = "" if self.has_focus_within else f"{action('focus_panel').key} "  # which else goes to the next tab
+        if self._folded:
+            yield f"result: {len(self._folded) - 1} lines, {there}{action('show_result').key} shows it"
+        if self._view.is_taller and not any(widget.has_class("-zoomed") for widget in self.ancestors):
+            yield f"{there}{action('zoom').key} makes room"
 
     def _show_error(self, run: RunInfo) -> None:
         """The traceback as it is, but for the lines that say what went wrong and what to do: those are sentences."""

@@ -114,6 +114,8 @@ class OutputView(ScrollView, can_focus=True):
         self._dropped = 0
         self._widest = _LEAST_WIDTH
         self._found = ""
+        self._target: int | None = None
+        """The row to go to when its lines are there; those that are no longer kept count."""
         self._wrapped = WrappedRows()
         self._wrap_width = 0
         """Cells for sentences, as long as the view is hidden too; 0 before it is laid out."""
@@ -138,8 +140,11 @@ class OutputView(ScrollView, can_focus=True):
         """Say what went wrong, or what to do about it."""
         self._write_lines(sentence, Mark.ERROR, wrapped=True)
 
-    def show_result(self, lines: str) -> None:
-        """Show what a run left as its result, which keeps its lines."""
+    def show_result(self, lines: str, *, go_there: bool = False) -> None:
+        """Show what a run left as its result, which keeps its lines; ``go_there``: from its first line on."""
+        self._spool.end_line()
+        if go_there:
+            self._target = self._rows_so_far
         self._write_lines(lines, Mark.NOTE, wrapped=False)
 
     def clear(self) -> None:
@@ -150,6 +155,11 @@ class OutputView(ScrollView, can_focus=True):
         self._follows = True
         self._found = ""
         self._wake()
+
+    @property
+    def is_taller(self) -> bool:
+        """Whether there is more than fits into the view."""
+        return 0 < self.size.height <= self._height
 
     @property
     def line_count(self) -> int:
@@ -205,7 +215,12 @@ class OutputView(ScrollView, can_focus=True):
         dropped, self._dropped = gone - self._dropped, gone
         follows = self._stays_at_end
         self.virtual_size = Size(new_width, self._height)
-        if follows:
+        target, self._target = self._target, None
+        if target is not None:
+            line = self._line_of(max(0, target - self._spool.dropped))
+            self.scroll_to(y=line, animate=False, immediate=True, force=True)
+            self._follows = False
+        elif follows:
             self._to_end()
         elif dropped > 0:
             self.scroll_to(y=max(0, self.scroll_offset.y - dropped), animate=False, immediate=True, force=True)

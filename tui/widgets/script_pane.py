@@ -105,6 +105,9 @@ class ScriptPane(Vertical):
 
         restore: bool
 
+    class PackagesRequested(Message):
+        """The user wants to see the packages that scripts can import."""
+
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
         self._scripts: Sequence[ScriptInfo] = ()
@@ -266,6 +269,9 @@ class ScriptPane(Vertical):
 
     def action_default_scripts(self) -> None:
         self.post_message(self.DefaultsRequested(restore=False))
+
+    def action_packages(self) -> None:
+        self.post_message(self.PackagesRequested())
 
     def action_restore_defaults(self) -> None:
         self.post_message(self.DefaultsRequested(restore=True))

@@ -30,7 +30,7 @@ from engine.pool.environment import environment_at, interpreter_version
 from engine.pool.job import Environment
 from engine.sandbox.interpreters import distrust
 from engine.services.access import ServiceError
-from engine.services.packages.installed import Installed
+from engine.services.packages.installed import FoundDistribution, Installed, found_distributions
 from engine.services.packages.lock import BadLock, Lock
 from engine.services.packages.uv import PythonProgram, Tell, Uv, give_way
 from store import disk
@@ -126,7 +126,7 @@ class Builds:
         Raises:
             ServiceError: It could not be made, or a package wrote where none may; the sentence says why.
         """
-        prefix = self.folder / BUILDS / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+        prefix = self._new_prefix()
         environment = _environment(prefix, python.path, python.version, name)
         self._making.add(prefix)
         try:
@@ -164,6 +164,10 @@ class Builds:
         finally:
             self._making.discard(prefix)
         return environment
+
+    def _new_prefix(self) -> Path:
+        """Return a folder for a build that no other one has."""
+        return self.folder / BUILDS / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
 
     def _so_far(self, lock: Lock, environment: Environment) -> tuple[str, int, int]:
         """Return how far the installation of a lock is. Blocks."""
@@ -292,22 +296,27 @@ class Builds:
         if place.is_symlink() or not place.is_dir():
             return
         (self.folder / BUILDS).mkdir(mode=0o700, exist_ok=True)
-        build = f"{BUILDS}/{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+        prefix = self._new_prefix()
+        build = f"{BUILDS}/{prefix.name}"
         if (found := environment_at(place)) is not None and not (place / RECORD).exists():
             _finish(place, self.unmanaged(name, found))
-        with disk.open_folder(self.folder) as folder:
-            # A link that leads nowhere where it is, and to the folder once the two have changed places.
-            os.symlink(build, build, dir_fd=folder)
-            try:
-                disk.exchange(folder, name, build)
-            except disk.ExchangeUnsupportedError:
-                os.unlink(build, dir_fd=folder)
-                os.rename(name, build, src_dir_fd=folder, dst_dir_fd=folder)
-                os.symlink(build, name, dir_fd=folder)
-            except BaseException:
-                disk.remove_quietly(folder, build)
-                raise
-            os.fsync(folder)
+        self._making.add(prefix)  # until the name leads there, ``collect`` would take it for one that nothing needs
+        try:
+            with disk.open_folder(self.folder) as folder:
+                # A link that leads nowhere where it is, and to the folder once the two have changed places.
+                os.symlink(build, build, dir_fd=folder)
+                try:
+                    disk.exchange(folder, name, build)
+                except disk.ExchangeUnsupportedError:
+                    os.unlink(build, dir_fd=folder)
+                    os.rename(name, build, src_dir_fd=folder, dst_dir_fd=folder)
+                    os.symlink(build, name, dir_fd=folder)
+                except BaseException:
+                    disk.remove_quietly(folder, build)
+                    raise
+                os.fsync(folder)
+        finally:
+            self._making.discard(prefix)
 
     def unmanaged(self, name: str, environment: Environment) -> BuildRecord:
         """Return what is known of an older environment, which was installed into by hand. Blocks."""
@@ -523,10 +532,8 @@ async def _compile(environment: Environment, count: Count | None = None) -> None
 
 def _copy_compiled(source: Environment, target: Environment, shared: set[tuple[str, str]]) -> None:
     names = {name for name, _ in shared}
-    for distribution in metadata.distributions(path=[str(target.packages)]):
-        if canonicalize_name(distribution.name) not in names:
-            continue
-        for file in distribution.files or []:
+    for distribution in found_distributions(target.packages):
+        for file in _files_of(distribution, names):
             if file.suffix != ".py" or file.is_absolute() or ".." in file.parts:
                 continue
             made = _compiled(target.packages / file, target.version)
@@ -535,6 +542,14 @@ def _copy_compiled(source: Environment, target: Environment, shared: set[tuple[s
                 shutil.copyfile(_compiled(source.packages / file, target.version), made, follow_symlinks=False)
             except OSError:  # half of it would be imported
                 made.unlink(missing_ok=True)
+
+
+def _files_of(distribution: FoundDistribution, names: Iterable[str]) -> list[metadata.PackagePath]:
+    """Return the files of a package if it is one of ``names``; of what cannot be read, none."""
+    with contextlib.suppress(Exception):  # whatever it says of itself
+        if canonicalize_name(distribution.name) in names:
+            return distribution.files or []
+    return []
 
 
 def _compiled(path: Path, version: str) -> Path:
@@ -554,7 +569,13 @@ def _not_compiled(environment: Environment) -> list[Path]:
 
 
 def _finish(prefix: Path, record: BuildRecord) -> None:
-    """Have everything on the disk, then say that the build is one."""
+    """Have everything on the disk, then say that the build is one.
+
+    Raises:
+        OSError: It is not all on the disk.
+    """
     with disk.open_folder(prefix) as folder:
-        _libc.syncfs(folder)
+        if _libc.syncfs(folder) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
         disk.replace_file(folder, RECORD, msgspec.json.format(msgspec.json.encode(record), indent=1), 0o600)

@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 import ssl
+import time
 import zipfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
@@ -31,6 +32,9 @@ from engine.services.packages.uv import Uv
 FORMAT = 1
 MAX_BUNDLE = 8 << 30
 PIECE = 1 << 20
+UNUSED_FOR = 3600.0
+"""Seconds for which a wheel of a bundle stays although no build was made of it: that may take a while."""
+
 SILENCE = 30.0
 """Seconds that an index may take for the next part of a file."""
 
@@ -218,11 +222,12 @@ def _other_hash(package: LockedPackage) -> ServiceError:
 
 
 def remove_unused(folder: Path, locks: Sequence[Lock]) -> None:
-    """Remove the wheels of bundles that no build was made of. Blocks."""
+    """Remove the wheels of bundles that no build was made of, but for new ones, of which one is being made. Blocks."""
     used = {unquote(urlsplit(each.url).path) for lock in locks for each in lock.packages}
+    newest = time.time() - UNUSED_FOR
     with contextlib.suppress(OSError):
         for place in folder.iterdir():
-            if str(place) not in used:
+            if str(place) not in used and place.lstat().st_ctime < newest:
                 place.unlink(missing_ok=True)
 
 

@@ -30,14 +30,13 @@ from packaging.version import InvalidVersion, Version
 
 from engine.models.packages import DEFAULT, PlannedPackage
 from engine.models.permissions import ApprovalState, ReviewedEnvironment
-from engine.models.runs import Mode
 from engine.models.scripts import ScriptInfo
 from engine.pool.job import Environment
 from engine.sandbox.interpreters import Interpreter
 from engine.services.access import Actor, ServiceError
 from engine.services.audit import AuditService
 from engine.services.packages.lock import BadLock, Lock
-from engine.services.packages.requirements import checked_requirements
+from engine.services.packages.requirements import checked_requirements, name_of
 from engine.services.packages.script_builds import ScriptBuilds
 from engine.services.packages.uv import Uv
 from engine.services.tasks import Progress, TaskCancelled, TaskService
@@ -151,7 +150,7 @@ class Building:
 
     def tell(self, doing: str) -> None:
         """Pass a step on to those who wait."""
-        if doing != self.doing:
+        if (doing := doing.strip()) != self.doing:
             self.doing = doing
             for told in list(self._told):
                 told(self.sentence)
@@ -257,33 +256,20 @@ class ScriptEnvironments:
                     return opened(found).modules
         return None
 
-    async def environment_for(self, info: ScriptInfo, mode: Mode, actor: Actor) -> Environment | None:
-        """Return what a script runs with, built if need be; None: the usual one.
-
-        Raises:
-            ServiceError: As ``choose``, or the environment could not be built.
-        """
-        chosen = await self.choose(info, mode, actor)
-        return await chosen.wait() if isinstance(chosen, Building) else chosen
-
-    async def choose(
-        self,
-        info: ScriptInfo,
-        mode: Mode,  # noqa: ARG002 - what is approved is the same in both: an ADMIN run installs nothing by itself either
-        actor: Actor | None,
-    ) -> Environment | Building | None:
+    async def choose(self, info: ScriptInfo, actor: Actor | None) -> Environment | Building | None:
         """Return what a script runs with, or what is building it; None: the usual one.
+
+        It is the same in both modes: an ADMIN run installs nothing by itself either.
 
         Args:
             info: What the text that is to run says about itself.
-            mode: Of the run.
             actor: Who asks; a build is begun in this name. None: none is begun.
 
         Raises:
             ServiceError: ``needs_approval``, ``bad_request`` for requirements that are none, ``no_interpreter``,
                 ``not_built``, ``no_environment`` for the name of none.
         """
-        if info.environment not in ("", DEFAULT):
+        if info.environment:
             return await asyncio.to_thread(self._named, info)
         if not info.dependencies and info.requires_python is None:
             return None
@@ -303,9 +289,10 @@ class ScriptEnvironments:
             raise _needs_approval(info, request, None) from None
         return await self._built(info, request, lock, interpreter, actor)
 
-    def _named(self, info: ScriptInfo) -> Environment:
-        """Return the environment that a header names. Blocks."""
-        found = self._builds.named(info.environment)
+    def _named(self, info: ScriptInfo) -> Environment | None:
+        """Return the environment that a header names; None: it is the usual one. Blocks."""
+        usual = info.environment == DEFAULT
+        found = self._usual_interpreter() if usual else self._builds.named(info.environment)
         if found is None:
             raise ServiceError(
                 "no_environment",
@@ -320,7 +307,7 @@ class ScriptEnvironments:
                 f"{info.environment} has Python {found.version}.",
                 status=422,
             )
-        return found
+        return None if isinstance(found, Interpreter) else found
 
     async def review(
         self, info: ScriptInfo, *, resolve: bool, others: Iterable[str] = ()
@@ -484,11 +471,14 @@ class ScriptEnvironments:
                 hint=_approve_hint(info),
                 status=403,
             )
-        there = ", ".join(dict.fromkeys(_minor(each.version) for each in found)) or "none"
+        newest = sorted(
+            {_minor(each.version) for each in found}, key=lambda minor: int(minor.partition(".")[2]), reverse=True
+        )
+        there = ", ".join(newest) or "none"
         raise ServiceError(
             "no_interpreter",
             f"{info.path} requires Python {request.python} (requires-python); this host has {there}.",
-            hint="See gatewright python list; an administrator can add one by its path.",
+            hint="See gatewright python list; an administrator adds others by gatewright python add PATH.",
             status=422,
         )
 
@@ -542,7 +532,7 @@ class ScriptEnvironments:
         return self._begin(key, request, lock, interpreter, actor)
 
     def _begin(self, key: str, request: PackageRequest, lock: Lock, interpreter: Interpreter, actor: Actor) -> Building:
-        building = self._building[key] = Building(_label(lock, interpreter))
+        building = self._building[key] = Building(_label(lock, interpreter, request))
 
         async def work(progress: Progress) -> Environment:
             def told(doing: str, done: int, total: int = 0) -> None:
@@ -555,7 +545,7 @@ class ScriptEnvironments:
             making = asyncio.ensure_future(self._builds.make(key, lock, asked, interpreter, actor.name, told))
             progress.on_stop = making.cancel
             try:
-                told(f"installing {building.label}", 0, len(lock.packages))
+                progress(f"installing {building.label}", 0, len(lock.packages))
                 made = await making
             except asyncio.CancelledError:
                 if progress.stopped:
@@ -669,11 +659,13 @@ def _minor(version: str) -> str:
     return ".".join(version.split(".")[:2])
 
 
-def _label(lock: Lock, interpreter: Interpreter) -> str:
-    """Return the names of the first packages."""
+def _label(lock: Lock, interpreter: Interpreter, request: PackageRequest) -> str:
+    """Return the names of the first packages, those that are asked for before those that come along."""
     if not lock.packages:
         return f"Python {interpreter.version}"
-    first = ", ".join(f"{one.name} {one.version}" for one in lock.packages[:MAX_NAMED])
+    asked = {name_of(each) for each in request.requirements}
+    ordered = sorted(lock.packages, key=lambda one: (one.name not in asked, one.name))
+    first = ", ".join(f"{one.name} {one.version}" for one in ordered[:MAX_NAMED])
     more = len(lock.packages) - MAX_NAMED
     return f"{first} and {more} more" if more > 0 else first
 

@@ -7,6 +7,7 @@ import logging
 import mmap
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,9 @@ MAX_NAMED = 5
 
 COLLECT_EVERY = 600.0
 """Seconds."""
+
+LEFT_FOR = 60.0
+"""Seconds for which a build stays that a name led to: a run that has found it may be on its way to a process."""
 
 NOT_OFFERED = frozenset({"unknown_package", "no_version", "no_wheel", "yanked", "no_index", "other_python"})
 """Problems of a package that is not to be had."""
@@ -168,6 +172,9 @@ class PackageService:
         self._naming = naming
         self._offers = Offers(self.uv)
         self._bundling = asyncio.Lock()
+        self._left: dict[Path, float] = {}
+        """Builds that a name has led to, and until when."""
+        builds.claims.append(self._spared)
 
     @implements(PACKAGES_LIST)
     async def list(self, environment: str = DEFAULT) -> PackageList:
@@ -188,7 +195,7 @@ class PackageService:
             summary=one.summary,
             licence=one.licence,
             homepage=one.homepage,
-            requires=one.requires,
+            requires=present.installed.requires(one),
             sha256=locked.sha256 if locked else "",
             origin=locked.origin if locked else "",
         )
@@ -402,16 +409,26 @@ class PackageService:
                 log.warning("the cache of packages could not be tidied: %s", error)
 
     async def collect(self) -> None:
-        """Remove what no environment, no script and no process needs any longer."""
-        removed = await asyncio.to_thread(self._collect, tuple(self._in_use()))
+        """Remove what no environment, no script and no process needs any longer; what cannot be removed stays."""
+        quiet = self._going_on() is None
+        try:
+            removed = await asyncio.to_thread(self._collect, tuple(self._in_use()), quiet=quiet)
+        except OSError as error:
+            log.warning("builds that nothing needs stay: %s", error)
+            return
         if removed:
             log.info("removed %d builds that nothing needs", len(removed))
 
-    def _collect(self, in_use: Sequence[Path]) -> Sequence[Path]:
+    def _collect(self, in_use: Sequence[Path], *, quiet: bool) -> Sequence[Path]:
         removed = self.builds.collect(in_use)
-        if self._going_on() is None and self.uv.bundled.is_dir():
+        if quiet and self.uv.bundled.is_dir():
             remove_unused(self.uv.bundled, [self.builds.lock(record) for _, record in self.builds.all()])
         return removed
+
+    def _spared(self) -> Sequence[Path]:
+        """Return the builds that have lost their name a moment ago."""
+        now = time.monotonic()
+        return [prefix for prefix, at in list(self._left.items()) if now - at < LEFT_FOR]
 
     async def _change(
         self,
@@ -503,6 +520,15 @@ class PackageService:
             count=progress,
         )
         progress.on_stop = None
+        await self._put_in_place(name, made, progress)
+
+    async def _put_in_place(self, name: str, made: Environment, progress: Progress) -> None:
+        """Have a name lead to a build.
+
+        Raises:
+            ServiceError: It does not; the name leads where it did.
+        """
+        led_to = await asyncio.to_thread(self.builds.prefix, name)
         before = await asyncio.to_thread(self.builds.current, name) if name == DEFAULT else None
         if name == DEFAULT:
             progress("switching", 0)
@@ -513,6 +539,10 @@ class PackageService:
             if before is not None:
                 await self._switch(before)
             raise
+        now = time.monotonic()
+        self._left = {prefix: at for prefix, at in self._left.items() if now - at < LEFT_FOR}
+        if led_to is not None and name != DEFAULT:  # a run of the default one finds it when the pool takes it
+            self._left[led_to] = now
 
     async def _resolved(self, present: Present, request: InstallRequest, tell: Tell | None) -> PlannedBuild:
         requirements = with_requirements(present.record.requirements, checked_requirements(request.requirements))
@@ -584,13 +614,9 @@ class PackageService:
             if environment is not None:
                 record = self.builds.unmanaged(name, environment)
         place = environment or self.builds.at(prefix)
-        return Present(
-            name,
-            prefix,
-            record,
-            environment,
-            Installed(place.packages if place else prefix, record.version, record.requirements),
-        )
+        locked = [(each.name, each.version) for each in self.builds.lock(record).packages]
+        installed = Installed(place.packages if place else prefix, record.version, record.requirements, locked)
+        return Present(name, prefix, record, environment, installed)
 
     def _list(self, name: str) -> PackageList:
         present = self._present(name)
@@ -603,7 +629,7 @@ class PackageService:
     def _environments(self) -> EnvironmentList:
         infos = [self._info(name) for name in self.builds.names() if self.builds.prefix(name) is not None]
         named = {self.builds.prefix(info.name) for info in infos}
-        return EnvironmentList(environments=infos, own=len(self.builds.claimed() - named))
+        return EnvironmentList(environments=infos, own=len(self.builds.claimed() - named - {*self._spared()}))
 
     def _package(self, one: InstalledDistribution, record: BuildRecord) -> InstalledPackage:
         asked = {name_of(each): each for each in record.requirements}

@@ -330,11 +330,13 @@ class Uv:
                 status=504,
             ) from None
         if code != 0:
-            raise problem_in("\n".join(told), self._host())
+            raise problem_in("\n".join(told), self._where("--no-index" in arguments))
 
-    def _host(self) -> str:
+    def _where(self, offline: bool) -> str:
+        if offline:
+            return "in the wheelhouse" if self.settings.wheelhouse else "in the bundles that were installed"
         address = self.settings.index
-        return urlsplit(without_credentials(address)).netloc if address not in ("", NO_INDEX) else ""
+        return f"at {urlsplit(without_credentials(address)).netloc}" if address not in ("", NO_INDEX) else ""
 
     def _environment(self) -> dict[str, str]:
         own = {name: os.environ[name] for name in FROM_HERE if name in os.environ}
@@ -463,7 +465,7 @@ _SENTENCES: tuple[tuple[str, str, str, str, int], ...] = (
     (
         r"401 Unauthorized|403 Forbidden|lack of valid authentication",
         "index_refused",
-        "The package index{host} refuses this project's credentials.",
+        "The package index{where} refuses this project's credentials.",
         "Correct packages.index in the project's settings.",
         502,
     ),
@@ -477,15 +479,15 @@ _SENTENCES: tuple[tuple[str, str, str, str, int], ...] = (
     (
         rf"{_NAME} was not found in",
         "unknown_package",
-        "There is no package {1}{host}.",
-        "Look at its name, and at packages.index in the settings.",
+        "There is no package {1}{where}.",
+        "Look at its name, and at where packages come from: [packages] in the settings.",
         422,
     ),
     (
-        rf"{_NAME}(?:[<>=!~][^\s]*)? has no (?:usable )?wheels",
+        rf"{_NAME}(?:[<>=!~][^\s]*)?(?: `?\1[<>=!~][^\s]*)* ha(?:s|ve) no (?:usable )?wheels",
         "no_wheel",
-        "There is no wheel of {1} for this Python on this platform, and it is not built from source.",
-        "Try another version of it or another Python, or put a wheel into the wheelhouse.",
+        "No version of {1} that was asked for has a wheel for this Python on this platform.",
+        "Nothing is built from source: try another version or another Python, or put a wheel into the wheelhouse.",
         422,
     ),
     (
@@ -498,14 +500,14 @@ _SENTENCES: tuple[tuple[str, str, str, str, int], ...] = (
     (
         rf"there is no version of {_NAME}([^\s,`]*)",
         "no_version",
-        "There is no {1}{2}{host}.",
+        "There is no {1}{2}{where}.",
         "Look at its versions: gatewright packages search {1}",
         422,
     ),
     (
         r"timed out|error sending request|dns error|Connection refused|tcp connect|etwork is unreachable",
         "index_unreachable",
-        "The package index{host} does not answer; nothing was changed.",
+        "The package index{where} does not answer; nothing was changed.",
         "Look at packages.index in the project's settings, or use a wheelhouse.",
         504,
     ),
@@ -519,12 +521,12 @@ _SENTENCES: tuple[tuple[str, str, str, str, int], ...] = (
 )
 
 
-def problem_in(output: str, host: str = "") -> ServiceError:
+def problem_in(output: str, where: str = "") -> ServiceError:
     """Return what uv's output says was wrong, as a sentence with what to do.
 
     Args:
         output: Of uv, already fit to be shown.
-        host: Of the index.
+        where: The packages were looked for, such as "at HOST".
     """
     flat = " ".join(output.split())
     for pattern, code, sentence, hint, status in _SENTENCES:
@@ -532,7 +534,7 @@ def problem_in(output: str, host: str = "") -> ServiceError:
             words = [group or "" for group in (found[0], *found.groups())]
             return ServiceError(
                 code,
-                sentence.format(*words, host=f" at {host}" if host else ""),
+                sentence.format(*words, where=f" {where}" if where else ""),
                 hint=hint.format(*words),
                 status=status,
             )

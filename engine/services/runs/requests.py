@@ -167,7 +167,7 @@ class RequestChecks:
             raise sandbox_unavailable(self._modes.restricted.refusal)
         if info.problem is not None:
             raise ServiceError("bad_script", f"{info.path} cannot run: {info.problem}", status=422)
-        environment = await self._environment(info, Mode.RESTRICTED, actor)
+        environment = await self._environment(info, actor)
         if isinstance(environment, Building):
             if not wait:
                 raise _still_building(info, environment)
@@ -210,7 +210,7 @@ class RequestChecks:
                 status=403,
             )
         shared = await self._shared(script.data, kept)
-        environment = await self._environment(script.info, mode, actor)
+        environment = await self._environment(script.info, actor)
         building = environment if isinstance(environment, Building) else None
         ready = None if isinstance(environment, Building) else environment
         opened = () if ready is None else ready.modules
@@ -246,14 +246,14 @@ class RequestChecks:
             environment=request.environment,
             requires_python=f"=={exactly}" if request.python else None,
         )
-        found = await self._environment(info, prepared.mode, actor)
+        found = await self._environment(info, actor)
         if isinstance(found, Building):
             return replace(prepared, building=found)
         return replace(prepared, environment=found)
 
-    async def _environment(self, info: ScriptInfo, mode: Mode, actor: Actor | None) -> Environment | Building | None:
-        """What a script runs with, by its header; None: the usual environment."""
-        return None if self._environments is None else await self._environments.choose(info, mode, actor)
+    async def _environment(self, info: ScriptInfo, actor: Actor | None) -> Environment | Building | None:
+        """Return what a script runs with, by its header; None: the usual environment."""
+        return None if self._environments is None else await self._environments.choose(info, actor)
 
     async def _grants(
         self, script: ScriptSource, mode: Mode, entrypoint: str | None, shared: Modules, edit: OwnEdit
