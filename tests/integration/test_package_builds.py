@@ -228,6 +228,18 @@ async def test_the_wheelhouse_is_enough_where_it_has_everything(index: PackageIn
         await builds_of(tmp_path, PackagesSection(index="none")).uv.lock(["alpha"], PYTHON)
 
 
+async def test_a_wheelhouse_that_moved_after_the_lock_was_made_is_named(tmp_path: Path) -> None:
+    house = wheelhouse(tmp_path / "house", Release("beta"))
+    builds = builds_of(tmp_path, PackagesSection(index="none", wheelhouse=str(house)))
+    lock = await builds.uv.lock(["beta"], PYTHON)
+    house.rename(tmp_path / "moved")
+    with pytest.raises(ServiceError, match=rf"{house} no longer has what the lock names: beta-1\.0-") as refused:
+        await builds.make(lock, PYTHON, "default")
+    assert (refused.value.code, left(builds)) == ("no_wheel", [])
+    (tmp_path / "moved").rename(house)
+    await builds.make(lock, PYTHON, "default")
+
+
 async def test_constraints_hold(index: PackageIndex, tmp_path: Path) -> None:
     file = tmp_path / "constraints.txt"
     file.write_text("beta<2\n")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from package_index import PackageIndex, Release, package_index
+from package_index import PackageIndex, Release, package_index, wheelhouse
 
 from engine import Engine
 from engine.config import PackagesSection, PolicySection, Settings
@@ -290,6 +290,23 @@ async def test_a_project_that_is_opened_again_has_what_was_installed(tmp_path: P
         assert (await run(engine, "result = 1")).result == "1"
         assert any("interpreter of the scripts' environment is gone" in each for each in engine.project.problems)
         assert [each.name for each in (await engine.packages.list()).packages] == ["gamma"], "nothing is forgotten"
+
+
+@pytest.mark.slow
+async def test_packages_follow_their_wheelhouse_to_another_place(tmp_path: Path) -> None:
+    house = wheelhouse(tmp_path / "house", Release("beta"), Release("gamma"))
+    async with Engine.open(tmp_path / "plant", pool_size=1, settings=only(house)) as engine:
+        await install(engine, "beta", "gamma")
+    moved = house.rename(tmp_path / "moved")
+    async with Engine.open(tmp_path / "plant", pool_size=1, settings=only(moved)) as engine:
+        with pytest.raises(ServiceError, match=r"house no longer has what the lock names: beta-1\.0"):
+            await uninstall(engine, "gamma")
+        assert await install(engine, "beta", "gamma") == [("beta", "same"), ("gamma", "same")]
+        assert await uninstall(engine, "gamma") == [("beta", "same"), ("gamma", "removed")]
+
+
+def only(house: Path) -> Settings:
+    return Settings(packages=PackagesSection(index="none", wheelhouse=str(house)))
 
 
 async def read(content: bytes | memoryview) -> AsyncIterator[bytes]:

@@ -55,6 +55,11 @@ class LockedPackage:
         return unquote(urlsplit(self.url).path.rpartition("/")[2])
 
     @property
+    def path(self) -> str:
+        """Of the file, where it lies on this host."""
+        return unquote(urlsplit(self.url).path)
+
+    @property
     def origin(self) -> str:
         """Host or folder that it comes from."""
         parts = urlsplit(self.url)

@@ -445,7 +445,7 @@ class PackageService:
             progress("resolving", 0)
             asked = await wanted(present, progress.tell)
             plan = _plan(present, asked)
-            same = asked.lock.key == present.lock().key and [*present.record.requirements] == asked.requirements
+            same = asked.lock == present.lock() and [*present.record.requirements] == asked.requirements
             if not (same and present.record.managed and asked.python.path == present.python.path):
                 await self._build(name, asked, actor, progress)
             return plan, asked.lock.key

@@ -154,6 +154,7 @@ class Uv:
         """
         if not lock.packages:
             return
+        await asyncio.to_thread(_check_there, lock)
         with self._workplace() as folder:
             file = folder / "pylock.toml"
             file.write_text(lock.text)
@@ -396,6 +397,24 @@ def give_way(pid: int) -> None:
     """Let everything else on the host go before a process that was just started."""
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
+
+
+def _check_there(lock: Lock) -> None:
+    """Look whether the files of a lock that lie on this host still do. Blocks.
+
+    Raises:
+        ServiceError: They were moved or removed since.
+    """
+    gone = [each for each in lock.packages if each.url.startswith("file:") and not os.path.isfile(each.path)]
+    if gone:
+        files = ", ".join(each.file for each in gone[:3]) + (f" and {len(gone) - 3} more" if len(gone) > 3 else "")
+        raise ServiceError(
+            "no_wheel",
+            f"{gone[0].origin} no longer has what the lock names: {files}. Nothing was installed.",
+            hint="Put the files there again; or, if the wheelhouse has moved, have the packages chosen again from "
+            "packages.wheelhouse in the settings: install them again, or refuse and approve the script again.",
+            status=422,
+        )
 
 
 def _size(folder: Path) -> int:
