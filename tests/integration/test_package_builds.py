@@ -28,6 +28,7 @@ from engine.services.packages import bundles
 from engine.services.packages.builds import RECORD, Builds
 from engine.services.packages.bundles import remove_unused
 from engine.services.packages.lock import Lock
+from engine.services.packages.offers import Offers
 from engine.services.packages.uv import BasePython, Uv
 
 PATIENCE = 60.0
@@ -238,6 +239,18 @@ async def test_a_wheelhouse_that_moved_after_the_lock_was_made_is_named(tmp_path
     assert (refused.value.code, left(builds)) == ("no_wheel", [])
     (tmp_path / "moved").rename(house)
     await builds.make(lock, PYTHON, "default")
+
+
+async def test_an_index_is_searched_by_an_exact_name_and_a_wheelhouse_by_its_beginning(
+    index: PackageIndex, tmp_path: Path
+) -> None:
+    house = wheelhouse(tmp_path / "house", Release("betamax"))
+    offers = Offers(Uv(PackagesSection(index=index.url, wheelhouse=str(house)), tmp_path))
+    found = {
+        text: [(each.name, each.origin) for each in (await offers.search(text, PYTHON.version)).packages]
+        for text in ("bet", "beta")
+    }
+    assert found == {"bet": [("betamax", str(house))], "beta": [("betamax", str(house)), ("beta", index.host)]}
 
 
 async def test_constraints_hold(index: PackageIndex, tmp_path: Path) -> None:

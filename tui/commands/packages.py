@@ -145,7 +145,9 @@ def show_package(invocation: Invocation, package: str, environment: str) -> None
 @common_options
 @click.pass_obj
 def search(invocation: Invocation, name: str, environment: str) -> None:
-    """Search what the package index offers by a name, or by its beginning.
+    """Search which versions the package index offers of the package NAME.
+
+    An index is asked for one exact name: it has no search. A wheelhouse is searched by the beginning of names, too.
 
     \b
     Example:

@@ -379,7 +379,7 @@ class PackagesScreen(FullScreen[None]):
 
     async def _search(self) -> None:
         name, words = self._shown, ""
-        answer = await self._answer(AskScreen("Search the index: a package's name, or its beginning", words))
+        answer = await self._answer(AskScreen("Search the index: a package's exact name", words))
         if answer is None:
             return
         params = PackageSearchParams(q=answer, environment=name)
