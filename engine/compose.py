@@ -363,6 +363,7 @@ async def compose(
         interpreters.named,
         lambda environment: _switched(pool, environment),
         in_use,
+        partial(_naming, scripts),
     )
     interpreters.use_python = packages.use_python
     git = GitService(project.root, TrustFile(project.private), state.authors, audit)
@@ -433,6 +434,11 @@ async def compose(
         collecting = asyncio.create_task(packages.run(), name="builds that nothing needs")
         stack.push_async_callback(_cancelled, collecting)
     return engine
+
+
+async def _naming(scripts: ScriptService, environment: str) -> list[str]:
+    """Return the paths of scripts that run in an environment by its name."""
+    return [one.path for one in (await scripts.list()).scripts if one.environment == environment]
 
 
 async def _default_environment(project: Project, builds: Builds) -> Environment:

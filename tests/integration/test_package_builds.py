@@ -178,6 +178,22 @@ async def test_an_index_that_hangs_is_given_up_and_a_cancelled_build_leaves_noth
     assert not _running(tmp_path)
 
 
+async def test_a_build_tells_how_many_of_its_packages_it_has_fetched(builds: Builds) -> None:
+    [beta] = (await builds.uv.lock(["beta"], PYTHON)).packages
+    url = beta.url.replace(beta.file, "hanging-1.0-py3-none-any.whl")
+    never = replace(beta, name="hanging", version="1.0", url=url, sha256="1" * 64)
+    told: list[tuple[str, int, int]] = []
+    making = asyncio.ensure_future(
+        builds.make(Lock((beta, never)), PYTHON, "default", count=lambda *each: told.append(each))
+    )
+    async with asyncio.timeout(PATIENCE):
+        while ("fetching", 1, 2) not in told:  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(0.01)
+    making.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await making
+
+
 async def test_credentials_reach_the_index_and_nothing_else(tmp_path: Path) -> None:
     with package_index(Release("alpha"), Release("liar", lie=True)) as index:
         index.login = "ada:lovelace"

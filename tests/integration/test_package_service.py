@@ -18,6 +18,7 @@ from engine import Engine
 from engine.config import PackagesSection, PolicySection, Settings
 from engine.models.packages import CreateEnvironment, InstallRequest, UninstallRequest, UpgradeRequest
 from engine.models.runs import Outcome, RunInfo, RunKind, RunRequest
+from engine.models.scripts import SaveRequest
 from engine.models.sync import TaskInfo
 from engine.paths import CACHE_SIZE
 from engine.pool.environment import ensure_environment
@@ -189,6 +190,13 @@ async def test_an_environment_of_another_name_is_made_and_removed(engine: Engine
         assert refused.value.code == code
     with pytest.raises(ServiceError, match="default environment cannot be removed"):
         await engine.packages.remove("default", engine.owner, "cli")
+    text = '# /// script\n# [tool.gatewright]\n# environment = "reports"\n# ///\n'
+    saved = await engine.scripts.save("own/monthly.py", SaveRequest(text=text, base_sha256=None), engine.owner)
+    with pytest.raises(ServiceError, match=r"reports is named by own/monthly\.py") as refused:
+        await engine.packages.remove("reports", engine.owner, "cli")
+    assert (refused.value.code, (engine.project.environments / "reports").is_symlink()) == ("in_use", True)
+    text = text.replace("reports", "default")
+    await engine.scripts.save("own/monthly.py", SaveRequest(text=text, base_sha256=saved.sha256), engine.owner)
     build = (engine.project.environments / "reports").resolve()
     await engine.packages.remove("reports", engine.owner, "cli")
     assert not build.exists()

@@ -330,7 +330,7 @@ def create_environment(invocation: Invocation, name: str, requirements: tuple[st
 @common_options
 @click.pass_obj
 def remove_environment(invocation: Invocation, name: str) -> None:
-    """Remove an environment. Runs that go on finish with it.
+    """Remove an environment that no script's header names. Runs that go on finish with it.
 
     \b
     Example:

@@ -73,6 +73,9 @@ CHANGE = "packages"
 
 MAX_ENVIRONMENTS = 50
 
+MAX_NAMED = 5
+"""Scripts in one sentence."""
+
 COLLECT_EVERY = 600.0
 """Seconds."""
 
@@ -142,6 +145,7 @@ class PackageService:
         named: Finds the interpreter of a version or path; raises ``ServiceError`` and blocks.
         switch: Has scripts run in another default environment; raises ``ServiceError`` if they cannot.
         in_use: Folders of environments that processes have.
+        naming: Returns the paths of scripts whose headers name an environment.
     """
 
     def __init__(
@@ -154,6 +158,7 @@ class PackageService:
         named: Callable[[str], PythonProgram],
         switch: Callable[[Environment], Awaitable[None]],
         in_use: Callable[[], Iterable[Path]],
+        naming: Callable[[str], Awaitable[Sequence[str]]],
     ) -> None:
         self.builds = builds
         self.uv = builds.uv
@@ -164,6 +169,7 @@ class PackageService:
         self._named = named
         self._switch = switch
         self._in_use = in_use
+        self._naming = naming
         self._offers = Offers(self.uv)
         self._bundling = asyncio.Lock()
         self._left: dict[Path, float] = {}
@@ -346,12 +352,20 @@ class PackageService:
 
     @implements(ENVIRONMENTS_REMOVE)
     async def remove(self, name: str, actor: Actor, source: str) -> EnvironmentInfo:
-        """Remove an environment; runs that are in it go on to their end."""
+        """Remove an environment that no script names; runs that are in it go on to their end."""
         if name == DEFAULT:
             raise ServiceError("bad_request", "The default environment cannot be removed: scripts run in it.")
 
         async def work(progress: Progress) -> EnvironmentInfo:  # noqa: ARG001 - it is done at once
             info = await asyncio.to_thread(self._info, name)
+            if paths := await self._naming(name):
+                more = f" and {len(paths) - MAX_NAMED} more" if len(paths) > MAX_NAMED else ""
+                raise ServiceError(
+                    "in_use",
+                    f"The environment {name} is named by {', '.join(paths[:MAX_NAMED])}{more}.",
+                    hint="Change the headers of these scripts first, or remove the scripts.",
+                    status=409,
+                )
             try:
                 await asyncio.to_thread(self.builds.remove, name)
             except OSError as error:
