@@ -208,6 +208,7 @@ async def compose(
         admin = replace(admin, level=Level.REFUSED, missing=(f"they cannot be recorded, since {project.why}",))
     modes = Modes(pool.settings.restricted, admin, imports)
     space = _space(project, settings)
+    uv.short = space.short
     audit = AuditService(state.audit, None if isinstance(project, ReadOnlyProject) else state.audit_export)
     owner = owner_actor()
     await audit.start(owner)

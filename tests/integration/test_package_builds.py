@@ -48,6 +48,7 @@ RELEASES = (
     Release("program", files={"program-1.0.data/data/bin/python": b"#!/bin/sh\n"}),
     Release("configured", files={"configured-1.0.data/data/pyvenv.cfg": b"home = /tmp\n"}),
     Release("recorded", files={f"recorded-1.0.data/data/{RECORD}": b"{}"}),
+    Release("addressed", requires=("elsewhere-too @ https://127.0.0.1:1/elsewhere_too-1.0-py3-none-any.whl",)),
     Release("outside", files={"../../../../../outside.txt": b"x"}),
     Release("startup", files={"startup.pth": HOSTILE, "sitecustomize.py": HOSTILE, "startup.py": HOSTILE}),
 )
@@ -118,6 +119,7 @@ async def test_versions_stay_unless_an_upgrade_is_asked_for(builds: Builds) -> N
         (["source-only"], "no_wheel", "No version of source-only"),
         (["elsewhere"], "no_wheel", "No version of elsewhere"),
         (["future"], "other_python", "need Python >=3.99"),
+        (["addressed"], "bad_package", "wants elsewhere-too from an address of its own"),
     ],
 )
 async def test_what_cannot_be_had_is_told_in_a_sentence(
@@ -386,3 +388,25 @@ def _running(folder: Path) -> list[str]:
         if str(folder).encode() in line:
             found.append(line.decode(errors="replace"))
     return found
+
+
+async def test_what_takes_the_last_room_is_not_kept(builds: Builds) -> None:
+    lock = await builds.uv.lock(["alpha"], PYTHON)
+    builds.uv.short = lambda: "it is too much" if list(builds.folder.rglob("alpha.py")) else None
+    with pytest.raises(ServiceError, match=r"it is too much. Nothing was changed") as refused:
+        await builds.make(lock, PYTHON, "default")
+    assert (refused.value.code, left(builds)) == ("disk_full", [])
+
+
+async def test_an_installation_ends_while_it_fetches_if_there_is_no_more_room(
+    index: PackageIndex, tmp_path: Path
+) -> None:
+    builds = builds_of(tmp_path, PackagesSection(index=index.url))
+    await builds.uv.lock(["alpha"], PYTHON)
+    assert (tmp_path / "cache" / "uv").is_dir()
+    builds.uv.short = lambda: "the disk has only 3 bytes free"
+    with pytest.raises(ServiceError, match="only 3 bytes free") as refused:
+        await builds.uv.lock(["hanging"], PYTHON)
+    assert refused.value.code == "disk_full"
+    assert not _running(tmp_path)
+    assert not (tmp_path / "cache" / "uv").exists()

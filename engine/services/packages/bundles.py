@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 import ssl
+import struct
 import time
 import zipfile
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -41,6 +42,10 @@ SILENCE = 30.0
 _ABOUT, _LOCK, _WHEELS = "bundle.json", "pylock.toml", "wheels/"
 
 
+_DAMAGED = (zipfile.BadZipFile, KeyError, EOFError, ValueError, OverflowError, RuntimeError, struct.error)
+"""Errors of ``zipfile``, ``json`` and ``msgspec`` about what is no bundle, or is made to look like one."""
+
+
 class BundleAbout(Model, frozen=True):
     """What a bundle says of itself."""
 
@@ -58,14 +63,22 @@ async def fetch_wheels(lock: Lock, uv: Uv, folder: Path) -> list[Path]:
         OSError: It cannot be written.
     """
     addresses = [*uv.settings.extra_indexes, await uv.default_index() if uv.has_index else ""]
-    made = []
+    made: list[Path] = []
+    total = 0
     trusted = ssl.create_default_context()
     async with httpx2.AsyncClient(verify=trusted, follow_redirects=True, timeout=SILENCE) as client:
         for package in lock.packages:
             place = folder / package.file
             found = hashlib.sha256()
             with place.open("xb") as file:
+                size = 0
                 async for piece in _content(client, package, addresses):
+                    size += len(piece)
+                    total += len(piece)
+                    if 0 < package.size < size:
+                        raise _other_hash(package)
+                    if total > MAX_BUNDLE:
+                        raise ServiceError("too_large", "A bundle of these packages would be too large.", status=413)
                     found.update(piece)
                     await asyncio.to_thread(file.write, piece)
             if found.hexdigest() != package.sha256:
@@ -133,7 +146,7 @@ def read_bundle(file: BinaryIO, python: str, folder: Path) -> tuple[list[str], L
             hint="Make one with the same Python and the same kind of host.",
             status=422,
         ) from None
-    except (zipfile.BadZipFile, msgspec.MsgspecError, KeyError, UnicodeDecodeError, NotImplementedError, EOFError):
+    except _DAMAGED:
         raise ServiceError(
             "bad_bundle",
             "This is no bundle of packages, or it is damaged. Nothing was changed.",
