@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import sys
+import venv
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -369,3 +370,14 @@ async def test_an_installation_ends_while_it_fetches_if_there_is_no_more_room(
     assert refused.value.code == "disk_full"
     assert not _running(tmp_path)
     assert not (tmp_path / "cache" / "uv").exists()
+
+
+async def test_what_an_interpreter_has_installed_itself_is_not_executed(builds: Builds, tmp_path: Path) -> None:
+    venv.create(tmp_path / "host", symlinks=True)
+    (library,) = (tmp_path / "host" / "lib").glob("python3*/site-packages")
+    ran = tmp_path / "was-executed"
+    (library / "host.pth").write_text(f"import os; open({str(ran)!r}, 'w').close()\n")
+    python = BasePython(tmp_path / "host" / "bin" / "python", PYTHON.version)
+    made = await builds.make(await builds.uv.lock(["alpha"], python), python, "default")
+    assert (made.packages / "alpha.py").is_file()
+    assert not ran.exists(), "it ran with the rights of the engine's account"
