@@ -369,3 +369,22 @@ async def test_an_interpreter_that_another_account_took_over_is_not_executed_by_
     used = await engine.interpreters.use(made.interpreter, "taken", engine.owner, "cli")
     assert (used.problem, used.packages) == (None, 1)
     await engine.packages.remove("taken", engine.owner, "cli")
+
+
+async def test_a_default_environment_whose_link_leads_nowhere_is_mended_by_an_interpreter(
+    engine: Engine, tmp_path: Path
+) -> None:
+    python = (await engine.packages.list()).environment.interpreter
+    link = engine.project.environments / "default"
+    for target in (tmp_path / "nowhere", link):
+        link.unlink()
+        link.symlink_to(target)
+        listed = await engine.packages.list()
+        assert listed.packages == []
+        assert "gatewright python use" in (listed.environment.problem or "")
+        with pytest.raises(ServiceError) as refused:
+            await install(engine, "gamma")
+        assert refused.value.code == "bad_python"
+        used = await engine.interpreters.use(python, "default", engine.owner, "cli")
+        assert used.problem is None
+        assert (await run(engine, "result = 1")).outcome is Outcome.OK

@@ -599,6 +599,8 @@ class PackageService:
             ServiceError: ``no_environment``.
         """
         prefix = self.builds.prefix(name)
+        if prefix is None and name == DEFAULT:  # its link leads nowhere: another interpreter mends it
+            prefix = self.builds.folder / name
         if prefix is None:
             raise ServiceError(
                 "no_environment",
