@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import logging
 import os
 import sys
 import venv
@@ -27,8 +28,9 @@ from engine.services.access import ServiceError
 from engine.services.packages import builds as module
 from engine.services.packages import bundles
 from engine.services.packages.builds import RECORD, Builds
-from engine.services.packages.bundles import remove_unused
+from engine.services.packages.bundles import fetch_wheels, remove_unused
 from engine.services.packages.lock import Lock
+from engine.services.packages.offers import Offers
 from engine.services.packages.uv import BasePython, Uv
 
 PATIENCE = 60.0
@@ -179,7 +181,8 @@ async def test_an_index_that_hangs_is_given_up_and_a_cancelled_build_leaves_noth
     assert not _running(tmp_path)
 
 
-async def test_credentials_reach_the_index_and_nothing_else(tmp_path: Path) -> None:
+async def test_credentials_reach_the_index_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     with package_index(Release("alpha"), Release("liar", lie=True)) as index:
         index.login = "ada:lovelace"
         settings = PackagesSection(index=index.url.replace("//", "//ada:lovelace@"))
@@ -193,6 +196,14 @@ async def test_credentials_reach_the_index_and_nothing_else(tmp_path: Path) -> N
             await wrong.uv.lock(["no-such-package"], PYTHON)
         assert refused.value.code == "index_refused"
         assert "byron" not in refused.value.message
+        found = await Offers(builds.uv).search("alpha", PYTHON.version)
+        assert (found.warning, [each.version for each in found.packages]) == (None, ["1.0"])
+        refused_too = await Offers(wrong.uv).search("alpha", PYTHON.version)
+        assert "status 401" in (refused_too.warning or "")
+        (tmp_path / "wheels").mkdir()
+        await fetch_wheels(lock, builds.uv, tmp_path / "wheels")
+        assert index.host in caplog.text, "addresses are logged here"
+        assert not any(secret in caplog.text for secret in ("lovelace", "byron"))
 
 
 async def test_the_wheelhouse_is_enough_where_it_has_everything(index: PackageIndex, tmp_path: Path) -> None:

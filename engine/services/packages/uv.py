@@ -656,6 +656,12 @@ def _disk_problem(reason: str) -> ServiceError:
     )  # fmt: skip
 
 
+def login(address: str) -> tuple[str, str] | None:
+    """Return the name and the password in an address, to be sent beside it: what asks writes addresses to the log."""
+    parts = urlsplit(address)
+    return (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+
+
 def _secrets(address: str) -> Iterator[str]:
     parts = urlsplit(address)
     for secret in (parts.password, parts.username):
