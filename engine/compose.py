@@ -449,9 +449,11 @@ async def _default_environment(project: Project, builds: Builds) -> Environment:
         except OSError as error:
             log.warning("the environment %s stays a folder: %s", DEFAULT, error)
     if await asyncio.to_thread(builds.record, project.environments / DEFAULT) is None:
-        return await ensure_environment(project.environments / DEFAULT)
-    if (made := await asyncio.to_thread(builds.startable, DEFAULT)) is not None:
-        return made
+        made = await ensure_environment(project.environments / DEFAULT)
+        if made.prefix.name != BARE:
+            return made
+    elif (found := await asyncio.to_thread(builds.startable, DEFAULT)) is not None:
+        return found
     project.problems.append(
         "The interpreter of the scripts' environment is gone, or another account could change it, so scripts run "
         "without packages. See gatewright python list, then run gatewright python use VERSION."

@@ -28,6 +28,9 @@ STDERR_LINES = 1000
 FAREWELL = 1.0
 """Seconds for the last lines on stderr when the process ends."""
 
+ADDRESSES = ("httpx2", "httpcore2")
+"""Loggers that tell every address they ask, and what stands in a redirection can be a password."""
+
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -174,5 +177,7 @@ def configure(path: Path, *, foreground: bool) -> EngineLog:
         # Else logging tells of its own failures on stderr, and waits there.
         logging.raiseExceptions = False
     logging.basicConfig(level=logging.INFO, handlers=[log], force=True)
+    for name in ADDRESSES:
+        logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
     return log

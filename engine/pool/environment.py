@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.pool.job import Environment
-from engine.sandbox.interpreters import UnusableInterpreter, interpreter_of
+from engine.sandbox.interpreters import UnusableInterpreter, distrust, interpreter_of
 
 CHECK_TIMEOUT = 10.0
 
@@ -41,8 +41,10 @@ async def ensure_environment(folder: Path) -> Environment:
 
 
 def environment_at(folder: Path) -> Environment | None:
-    """Return the virtual environment in ``folder``; None if there is none that runs. Blocks."""
+    """Return the virtual environment in ``folder``; None if there is none that runs, or not safely. Blocks."""
     prefix = Path(os.path.realpath(folder))
+    if _elsewhere(folder, prefix) and distrust(prefix) is not None:
+        return None
     try:
         interpreter = interpreter_of(prefix)
     except UnusableInterpreter:
@@ -52,6 +54,11 @@ def environment_at(folder: Path) -> Environment | None:
         return None
     packages = prefix / "lib" / f"python{'.'.join(version.split('.')[:2])}" / "site-packages"
     return Environment(interpreter, prefix, packages, version, folder.name) if packages.is_dir() else None
+
+
+def _elsewhere(folder: Path, prefix: Path) -> bool:
+    """Return whether a link leads out of the folder that all environments are in, which is the account's alone."""
+    return not prefix.is_relative_to(os.path.realpath(folder.parent))
 
 
 def seed_place(folder: Path | None, environment: Environment) -> Path | None:
@@ -92,7 +99,9 @@ def _ensure(folder: Path) -> Environment:
     if (environment := environment_at(folder)) is not None:
         return environment
     name = folder.name
-    if folder.is_symlink():  # to a build, which is never changed: a bare environment does for scripts without packages
+    # A build is never changed, nor what was installed by hand where only the interpreter is not to be trusted: a bare
+    # environment does for scripts without packages.
+    if folder.is_symlink() or _distrusted(folder):
         folder = folder.with_name(BARE)
     try:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -102,6 +111,12 @@ def _ensure(folder: Path) -> Environment:
     if (environment := environment_at(folder)) is None:
         raise EnvironmentProblem(f"The scripts' interpreter {folder}/bin/python does not run.")
     return replace(environment, name=name)
+
+
+def _distrusted(folder: Path) -> bool:
+    """Return whether there is an interpreter, but one that another account could have changed."""
+    linked = Path(os.path.realpath(folder / "bin" / "python"))
+    return linked.exists() and distrust(linked) is not None
 
 
 def _builder() -> venv.EnvBuilder:

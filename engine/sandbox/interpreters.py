@@ -146,6 +146,8 @@ def interpreter_of(prefix: Path) -> Path:
     prefix = Path(os.path.realpath(prefix))
     linked = Path(os.path.realpath(prefix / "bin" / "python"))
     if not linked.is_relative_to(prefix):
+        if (writer := distrust(linked)) is not None:
+            raise UnusableInterpreter(f"The interpreter of {prefix} cannot be trusted: {writer}.", linked)
         return linked
     try:
         lines = (prefix / "pyvenv.cfg").read_text("utf-8", "replace").splitlines()
@@ -161,7 +163,7 @@ def interpreter_of(prefix: Path) -> Path:
 
 
 def distrust(interpreter: Path) -> str | None:
-    """Say in a clause why an interpreter that is in use must not be executed any longer; None if nothing is wrong.
+    """Say in a clause why an interpreter, or a folder, that is in use must not be any longer; None if nothing is wrong.
 
     It is not run for that. The engine's own is trusted as it is: this process runs on it. Blocks.
     """

@@ -7,8 +7,10 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import logging
 import os
 import sys
+import venv
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +28,7 @@ from engine.services.access import ServiceError
 from engine.services.packages import builds as module
 from engine.services.packages import bundles
 from engine.services.packages.builds import RECORD, Builds
-from engine.services.packages.bundles import remove_unused
+from engine.services.packages.bundles import fetch_wheels, remove_unused
 from engine.services.packages.lock import Lock
 from engine.services.packages.offers import Offers
 from engine.services.packages.uv import BasePython, Uv
@@ -195,7 +197,8 @@ async def test_a_build_tells_how_many_of_its_packages_it_has_fetched(builds: Bui
         await making
 
 
-async def test_credentials_reach_the_index_and_nothing_else(tmp_path: Path) -> None:
+async def test_credentials_reach_the_index_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     with package_index(Release("alpha"), Release("liar", lie=True)) as index:
         index.login = "ada:lovelace"
         settings = PackagesSection(index=index.url.replace("//", "//ada:lovelace@"))
@@ -209,6 +212,14 @@ async def test_credentials_reach_the_index_and_nothing_else(tmp_path: Path) -> N
             await wrong.uv.lock(["no-such-package"], PYTHON)
         assert refused.value.code == "index_refused"
         assert "byron" not in refused.value.message
+        found = await Offers(builds.uv).search("alpha", PYTHON.version)
+        assert (found.warning, [each.version for each in found.packages]) == (None, ["1.0"])
+        refused_too = await Offers(wrong.uv).search("alpha", PYTHON.version)
+        assert "status 401" in (refused_too.warning or "")
+        (tmp_path / "wheels").mkdir()
+        await fetch_wheels(lock, builds.uv, tmp_path / "wheels")
+        assert index.host in caplog.text, "addresses are logged here"
+        assert not any(secret in caplog.text for secret in ("lovelace", "byron"))
 
 
 async def test_the_wheelhouse_is_enough_where_it_has_everything(index: PackageIndex, tmp_path: Path) -> None:
@@ -410,3 +421,14 @@ async def test_an_installation_ends_while_it_fetches_if_there_is_no_more_room(
     assert refused.value.code == "disk_full"
     assert not _running(tmp_path)
     assert not (tmp_path / "cache" / "uv").exists()
+
+
+async def test_what_an_interpreter_has_installed_itself_is_not_executed(builds: Builds, tmp_path: Path) -> None:
+    venv.create(tmp_path / "host", symlinks=True)
+    (library,) = (tmp_path / "host" / "lib").glob("python3*/site-packages")
+    ran = tmp_path / "was-executed"
+    (library / "host.pth").write_text(f"import os; open({str(ran)!r}, 'w').close()\n")
+    python = BasePython(tmp_path / "host" / "bin" / "python", PYTHON.version)
+    made = await builds.make(await builds.uv.lock(["alpha"], python), python, "default")
+    assert (made.packages / "alpha.py").is_file()
+    assert not ran.exists(), "it ran with the rights of the engine's account"

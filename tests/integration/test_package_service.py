@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import zipfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -367,3 +368,48 @@ def damaged(bundle: bytes) -> dict[str, bytes]:
                 archive.writestr(path, data)
         made[name] = content.getvalue()
     return made
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to another account")
+async def test_an_interpreter_that_another_account_took_over_is_not_executed_by_a_change(
+    engine: Engine, tmp_path: Path
+) -> None:
+    made = await engine.packages.create(CreateEnvironment(name="taken", requirements=["gamma"]), engine.owner, "cli")
+    host, ran = tmp_path / "host", tmp_path / "was-executed"
+    host.mkdir()
+    program = host / "python3"
+    program.write_text(f'#!/bin/sh\ntouch {ran}\nexec {made.interpreter} "$@"\n')
+    program.chmod(0o755)
+    os.chown(host, 54_321, 54_321)
+    record = engine.project.environments / "taken" / RECORD
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"python": str(program)}))
+    for change in (install(engine, "delta", environment="taken"), engine.packages.plan(
+        InstallRequest(requirements=["delta"], environment="taken"), engine.owner)):  # fmt: skip
+        with pytest.raises(ServiceError, match="another account could change it") as refused:
+            await change
+        assert refused.value.code == "bad_python"
+    with pytest.raises(ServiceError, match="another account could change it"):
+        await engine.packages.uninstall(UninstallRequest(names=["gamma"], environment="taken"), engine.owner, "cli")
+    assert not ran.exists()
+    used = await engine.interpreters.use(made.interpreter, "taken", engine.owner, "cli")
+    assert (used.problem, used.packages) == (None, 1)
+    await engine.packages.remove("taken", engine.owner, "cli")
+
+
+async def test_a_default_environment_whose_link_leads_nowhere_is_mended_by_an_interpreter(
+    engine: Engine, tmp_path: Path
+) -> None:
+    python = (await engine.packages.list()).environment.interpreter
+    link = engine.project.environments / "default"
+    for target in (tmp_path / "nowhere", link):
+        link.unlink()
+        link.symlink_to(target)
+        listed = await engine.packages.list()
+        assert listed.packages == []
+        assert "gatewright python use" in (listed.environment.problem or "")
+        with pytest.raises(ServiceError) as refused:
+            await install(engine, "gamma")
+        assert refused.value.code == "bad_python"
+        used = await engine.interpreters.use(python, "default", engine.owner, "cli")
+        assert used.problem is None
+        assert (await run(engine, "result = 1")).outcome is Outcome.OK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from ordinary_user import UID, own_folder, run_as_ordinary_user
 
-from engine.pool.environment import environment_at
+from engine.pool.environment import BARE, ensure_environment, environment_at
 from engine.sandbox import interpreters
 from engine.sandbox.interpreters import (
     UnusableInterpreter,
@@ -224,3 +225,35 @@ def test_a_configuration_that_names_an_interpreter_of_the_packages_is_refused(pr
         with pytest.raises(UnusableInterpreter, match="is not known"):
             interpreter_of(prefix)
         assert environment_at(prefix) is None
+
+
+@as_root
+def test_an_interpreter_of_another_account_is_not_run_for_an_older_environment(prefix: Path, tmp_path: Path) -> None:
+    host = tmp_path / "host"
+    host.mkdir()
+    (host / NAME).write_text(f'#!/bin/sh\ntouch {tmp_path}/executed\nexec {THIS} "$@"\n')
+    (host / NAME).chmod(0o755)
+    (prefix / "bin" / "python").unlink()
+    (prefix / "bin" / "python").symlink_to(host / NAME)
+    assert environment_at(prefix) is not None, "it is root's"
+    (tmp_path / "executed").unlink()
+    (library,) = (prefix / "lib").glob("python3*/site-packages")
+    (library / "by_hand.py").write_text("")
+    os.chown(host, UID, UID)
+    with pytest.raises(UnusableInterpreter, match="cannot be trusted"):
+        interpreter_of(prefix)
+    assert environment_at(prefix) is None
+    made = asyncio.run(ensure_environment(prefix))
+    assert (made.interpreter, made.prefix.name) == (THIS, BARE)
+    assert (library / "by_hand.py").exists(), "what was installed by hand stays"
+    assert not (tmp_path / "executed").exists()
+
+
+@as_root
+def test_a_link_to_an_environment_that_another_account_can_change_is_not_followed(prefix: Path, tmp_path: Path) -> None:
+    link = tmp_path / "envs" / "default"
+    link.parent.mkdir()
+    link.symlink_to(prefix)
+    assert environment_at(link) is not None
+    os.chown(prefix, UID, UID)
+    assert environment_at(link) is None

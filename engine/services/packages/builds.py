@@ -230,7 +230,7 @@ class Builds:
         if record is None or not record.managed:
             return environment_at(self.folder / name)
         found = self.at(prefix)
-        return found if found is not None and _executable(found.interpreter) else None
+        return found if found is not None and executable(found.interpreter) else None
 
     def startable(self, name: str) -> Environment | None:
         """Return the environment of that name if its interpreter still is what its record says. Blocks.
@@ -243,7 +243,7 @@ class Builds:
             return None
         if not record.managed:
             return environment_at(self.folder / name)
-        version = interpreter_version(Path(record.python)) if _executable(Path(record.python)) else None
+        version = interpreter_version(Path(record.python)) if executable(Path(record.python)) else None
         if version is None or _minor(version) != _minor(record.version):
             return None
         return _environment(prefix, Path(record.python), version, name)
@@ -399,7 +399,7 @@ def _environment(prefix: Path, interpreter: Path, version: str, name: str) -> En
     )
 
 
-def _executable(interpreter: Path) -> bool:
+def executable(interpreter: Path) -> bool:
     """Return whether this account may execute an interpreter, and no other ordinary one could have changed it."""
     return os.access(interpreter, os.X_OK) and distrust(interpreter) is None
 

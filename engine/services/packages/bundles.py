@@ -28,7 +28,7 @@ from engine.models.base import Model
 from engine.services.access import ServiceError
 from engine.services.packages.lock import MAX_LOCK, BadLock, Lock, LockedPackage, without_credentials
 from engine.services.packages.requirements import checked_requirements
-from engine.services.packages.uv import Uv
+from engine.services.packages.uv import Uv, login
 
 FORMAT = 1
 MAX_BUNDLE = 8 << 30
@@ -217,7 +217,7 @@ def _login(url: str, addresses: Sequence[str]) -> tuple[str, str] | None:
     for address in addresses:
         parts = urlsplit(address)
         if parts.username and without_credentials(address).startswith(f"{parts.scheme}://{urlsplit(url).netloc}/"):
-            return unquote(parts.username), unquote(parts.password or "")
+            return login(address)
     return None
 
 

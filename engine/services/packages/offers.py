@@ -21,7 +21,7 @@ from packaging.version import Version
 from engine.models.packages import OfferedList, OfferedPackage
 from engine.services.packages.lock import fits, without_credentials
 from engine.services.packages.requirements import checked_name
-from engine.services.packages.uv import Uv
+from engine.services.packages.uv import Uv, login
 
 MAX_PAGE = 24 << 20
 """Bytes that an index may tell of one package."""
@@ -109,12 +109,13 @@ class Offers:
 
     async def _files(self, address: str, name: str) -> list[OfferedFile]:
         """Ask an index for a package's files; none if it has no such package."""
-        page = urljoin(address if address.endswith("/") else f"{address}/", f"{name}/")
+        place = without_credentials(address)
+        page = urljoin(place if place.endswith("/") else f"{place}/", f"{name}/")
         try:
             async with (
                 asyncio.timeout(PATIENCE),
                 httpx2.AsyncClient(verify=ssl.create_default_context(), follow_redirects=True) as client,
-                client.stream("GET", page, headers={"accept": _ACCEPT}) as answer,
+                client.stream("GET", page, headers={"accept": _ACCEPT}, auth=login(address)) as answer,
             ):
                 if answer.status_code == 404:
                     return []

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from engine.pool.job import Environment
 from engine.sandbox.interpreters import Interpreter
-from engine.services.packages.builds import BUILDS, Builds
+from engine.services.packages.builds import BUILDS, Builds, executable
 from engine.services.packages.lock import Lock
 from store import disk
 
@@ -73,7 +73,7 @@ class ScriptBuilds:
                 if record is None or found is None:
                     return None
                 known = self._known[key] = replace(found, modules=tuple(record.modules))
-            if not os.access(known.interpreter, os.X_OK) or not known.packages.is_dir():
+            if not executable(known.interpreter) or not known.packages.is_dir():
                 raise FileNotFoundError(known.prefix)
             now = time.time()
             if now - os.lstat(link).st_mtime > NOTED_EVERY:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import mmap
+import platform
 import shutil
 import tempfile
 import time
@@ -110,6 +111,18 @@ class Present:
 
     @property
     def python(self) -> PythonProgram:
+        """Its interpreter.
+
+        Raises:
+            ServiceError: ``bad_python``: it must not be executed, or cannot be.
+        """
+        if self.environment is None:
+            raise ServiceError(
+                "bad_python",
+                f"The interpreter of the environment {self.name} does not run, or another account could change it.",
+                hint="Give it another one first: gatewright python use VERSION",
+                status=409,
+            )
         return BasePython(Path(self.record.python), self.record.version)
 
     def lock(self) -> Lock:
@@ -204,7 +217,7 @@ class PackageService:
     async def search(self, q: str, environment: str, actor: Actor) -> OfferedList:  # noqa: ARG002 - its role is checked
         """What the index and the wheelhouse offer by a name."""
         present = await asyncio.to_thread(self._present, environment)
-        return await self._offers.search(q.strip(), present.record.version)
+        return await self._offers.search(q.strip(), present.record.version or platform.python_version())
 
     @implements(PACKAGES_PLAN)
     async def plan(self, request: InstallRequest, actor: Actor) -> PackagePlan:  # noqa: ARG002 - its role is checked
@@ -317,7 +330,7 @@ class PackageService:
                 async def wanted(present: Present, tell: Tell) -> PlannedBuild:
                     tell("Looking at the bundle")
                     requirements, lock = await asyncio.to_thread(
-                        read_bundle, file, present.record.version, self.uv.bundled
+                        read_bundle, file, present.python.version, self.uv.bundled
                     )
                     return PlannedBuild(present.python, requirements, lock)
 
@@ -446,7 +459,7 @@ class PackageService:
             asked = await wanted(present, progress.tell)
             plan = _plan(present, asked)
             same = asked.lock == present.lock() and [*present.record.requirements] == asked.requirements
-            if not (same and present.record.managed and asked.python.path == present.python.path):
+            if not (same and present.record.managed and asked.python.path == Path(present.record.python)):
                 await self._build(name, asked, actor, progress)
             return plan, asked.lock.key
 
@@ -600,6 +613,8 @@ class PackageService:
             ServiceError: ``no_environment``.
         """
         prefix = self.builds.prefix(name)
+        if prefix is None and name == DEFAULT:  # its link leads nowhere: another interpreter mends it
+            prefix = self.builds.folder / name
         if prefix is None:
             raise ServiceError(
                 "no_environment",

@@ -11,9 +11,11 @@ import contextlib
 import functools
 import logging
 import os
+import platform
 import re
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,6 +58,7 @@ FROM_HERE = (
 )  # fmt: skip
 """Variables of the engine's own environment that say how the network is reached."""
 
+_OWN = Path(os.path.realpath(sys.executable))
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?")
 _CREDENTIALS = re.compile(r"(?<=://)[^\s/@]+@")
 _UNTOLD = re.compile(r"Using (CPython|Python)|warning: .*(--pylock|hardlink|link-mode)")
@@ -198,9 +201,11 @@ class Uv:
         if self.settings.index:
             return "" if self.settings.index == NO_INDEX else self.settings.index
         with self._workplace() as folder:
-            arguments = ["pip", "compile", "-", "--emit-index-url", "--offline", "--no-header", "-o"]
+            arguments = ["pip", "compile", "-", "--emit-index-url", "--offline", "--no-header"]
+            own = BasePython(_OWN, platform.python_version())
+            arguments += ["--python", str(_asked_alone(own, folder / "python"))]
             answer = folder / "requirements.txt"
-            await self._run([*arguments, str(answer)], {}, None)
+            await self._run([*arguments, "-o", str(answer)], {}, None)
             found = re.search(r"^--index-url (\S+)$", answer.read_text(), re.MULTILINE)
         return found[1] if found else ""
 
@@ -263,7 +268,7 @@ class Uv:
             if kept.packages:
                 file.write_text(kept.text)  # uv keeps the versions of the file that it writes, where they fit
             arguments = ["pip", "compile", str(asked), "-o", str(file), "--format", "pylock.toml", "--no-header"]
-            arguments += ["--generate-hashes", "--python", str(python.path)]
+            arguments += ["--generate-hashes", "--python", str(_asked_alone(python, folder / "python"))]
             arguments += [] if self.settings.build else ["--only-binary", ":all:"]
             if self.settings.constraints:
                 arguments += ["--constraints", self.settings.constraints]
@@ -441,6 +446,18 @@ def uv_program() -> str:
         raise ServiceError(
             "no_uv", "uv is not installed beside Gatewright.", hint="Install Gatewright again.", status=503
         ) from None
+
+
+def _asked_alone(python: PythonProgram, prefix: Path) -> Path:
+    """Return what uv may ask about an interpreter: an empty environment of it (PEP 405).
+
+    The interpreter itself would run what its own packages have in their ``.pth`` files (site).
+    """
+    program = prefix / "bin" / "python"
+    program.parent.mkdir(parents=True)
+    program.symlink_to(python.path)
+    (prefix / "pyvenv.cfg").write_text(f"home = {python.path.parent}\ninclude-system-site-packages = false\n")
+    return program
 
 
 def give_way(pid: int) -> None:
@@ -656,6 +673,12 @@ def _disk_problem(reason: str) -> ServiceError:
         "disk", f"The project's disk cannot be written to: {reason}. Nothing was changed.",
         hint="Free some room, then try again.", status=507,
     )  # fmt: skip
+
+
+def login(address: str) -> tuple[str, str] | None:
+    """Return the name and the password in an address, to be sent beside it: what asks writes addresses to the log."""
+    parts = urlsplit(address)
+    return (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
 
 
 def _secrets(address: str) -> Iterator[str]:
