@@ -21,7 +21,7 @@ from engine.models.engine import SlotState
 from engine.models.packages import DEFAULT
 from engine.models.scripts import ScriptInfo
 from engine.paths import EnginePaths
-from engine.pool.environment import ensure_environment
+from engine.pool.environment import BARE, ensure_environment
 from engine.pool.job import Environment, Limits
 from engine.pool.pool import Pool
 from engine.pool.seeds import make_seeds
@@ -109,9 +109,6 @@ from store.state.database import StateDB
 from store.state.hmac_key import hmac_key
 from store.state.pruning import DAY, Retention
 from store.watch.folders import Watched
-
-BARE = ".bare"
-"""An environment without packages, beside one whose interpreter is gone."""
 
 MIN_SIZE = 3
 """Slots of a served engine; a library user may ask for one."""
@@ -211,6 +208,7 @@ async def compose(
         admin = replace(admin, level=Level.REFUSED, missing=(f"they cannot be recorded, since {project.why}",))
     modes = Modes(pool.settings.restricted, admin, imports)
     space = _space(project, settings)
+    uv.short = space.short
     audit = AuditService(state.audit, None if isinstance(project, ReadOnlyProject) else state.audit_export)
     owner = owner_actor()
     await audit.start(owner)
@@ -365,6 +363,7 @@ async def compose(
         interpreters.named,
         lambda environment: _switched(pool, environment),
         in_use,
+        partial(_naming, scripts),
     )
     interpreters.use_python = packages.use_python
     git = GitService(project.root, TrustFile(project.private), state.authors, audit)
@@ -435,6 +434,11 @@ async def compose(
         collecting = asyncio.create_task(packages.run(), name="builds that nothing needs")
         stack.push_async_callback(_cancelled, collecting)
     return engine
+
+
+async def _naming(scripts: ScriptService, environment: str) -> list[str]:
+    """Return the paths of scripts that run in an environment by its name."""
+    return [one.path for one in (await scripts.list()).scripts if one.environment == environment]
 
 
 async def _default_environment(project: Project, builds: Builds) -> Environment:

@@ -372,9 +372,9 @@ def print_report(report, flood):
         ("standing alarms", f"{report['standing_count']:,}", "under 5 on any day"),
     ):
         print(f"{name:38}{found:>10}  {aim}")
-    print(f"The average rate is {report['rating']}.")
     print_floods(report)
     print_alarms(report)
+    print(f"The average rate is {report['rating']}.")
 
 
 def print_floods(report):

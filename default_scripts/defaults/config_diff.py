@@ -171,7 +171,11 @@ class Archive:
 
     def _in_tar(self):
         unpacked = 0
-        with tarfile.open(fileobj=self._data, mode="r:*") as archive:
+        try:
+            archive = tarfile.open(fileobj=self._data, mode="r:*")  # noqa: SIM115 - closed below
+        except tarfile.ReadError:  # which lists what each kind of packing says
+            raise SystemExit(f"{self.name} is no zip or tar archive, or a damaged one.") from None
+        with archive:
             for info in archive:
                 unpacked += info.size
                 if unpacked > MOST_UNPACKED:
@@ -274,10 +278,6 @@ def without(value, noise):
 
 
 def print_report(report):
-    for title in ("added", "removed", "moved", "changed"):
-        print(f"{report[title]:7,} {title}")
-    print(f"{report['noise']:7,} changed in nothing but times, ids, order or line ends")
-    print(f"{report['same']:7,} the same")
     for title, mark in (("added", "+"), ("removed", "-")):
         for path in report[f"{title}_files"]:
             print(fitted(f"{mark} ", path))
@@ -294,6 +294,9 @@ def print_report(report):
     for title, mark in (("noise", "="), ("unreadable", "!")):
         for path in report[f"{title}_files"]:
             print(fitted(f"{mark} ", path, f"  {title}"))
+    print()
+    print(", ".join(f"{report[title]:,} {title}" for title in ("added", "removed", "moved", "changed")))
+    print(f"{report['noise']:,} changed in nothing but times, ids, order or line ends, {report['same']:,} the same")
 
 
 def how(change):

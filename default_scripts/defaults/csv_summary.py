@@ -75,7 +75,7 @@ class Column:
 
 def main(table, delimiter: str = "auto"):
     """Read ``table`` and describe its columns."""
-    print(f"Reading {table.name}, {table.size / 1e6:.1f} MB")
+    print(f"Reading {table.name}, {table.size:,} bytes")
     lines = lines_of(table)
     header = next(lines, "")
     if not header.strip():
@@ -158,11 +158,11 @@ def print_report(report):
     print(f"{head}smallest and largest")
     room = (80 - len(head) - len(" to ")) // 2
     for row in report["columns"]:
-        figures = f"{row['count']:8,} {row['empty']:7,} {row['distinct']:8,}"
-        extremes = "" if row["min"] is None else f"{shown(row['min'], room)} to {shown(row['max'], room)}"
-        if row["mean"] is not None:
-            extremes += f", mean {shown(row['mean'], room)}"
-        print(f"{shown(row['column'], width):{width}} {figures}  {extremes}".rstrip())
+        line = f"{shown(row['column'], width):{width}} {row['count']:8,} {row['empty']:7,} {row['distinct']:8,}"
+        if row["min"] is not None:
+            line += f"  {shown(row['min'], room)} to {shown(row['max'], room)}"
+        mean = "" if row["mean"] is None else f", mean {shown(row['mean'], room)}"
+        print(line + mean if len(line + mean) <= 80 else line)
 
 
 def shown(value, room):
@@ -170,3 +170,25 @@ def shown(value, room):
         return f"{value:,.6g}"
     text = CONTROL.sub("?", " ".join(value.split()))
     return text if len(text) <= room else f"{text[: room - 3]}..."
+
+
+class Local:
+    """A file named on the command line, as a run gets it."""
+
+    def __init__(self, path):
+        with open(path, "rb") as file:
+            self.name, self.buffer = path, memoryview(file.read())
+        self.size = len(self.buffer)
+
+    def read(self):
+        return self.buffer.tobytes()
+
+    def __iter__(self):
+        with open(self.name, encoding="utf-8", errors="replace", newline="\n") as file:
+            yield from file
+
+
+if __name__ == "__main__":  # python3 csv_summary.py table.csv
+    import sys
+
+    main(Local(sys.argv[1]))

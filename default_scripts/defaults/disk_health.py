@@ -109,7 +109,10 @@ def main(
 ):
     """Look at whatever was handed in."""
     if df is None and database is None and not folder:
-        raise SystemExit("Hand over what df wrote (df) or a copy of a SQLite database (database),\nor name a folder.")
+        raise SystemExit(
+            "Hand over what df wrote (df) or a copy of a SQLite database (database),\nor name a folder. "
+            "documents/samples has a df.log and a gateway.db to try."
+        )
     top = max(0, top)
     report = {"findings": [], "disks": [], "database": None, "folder": None}
     if df is not None:

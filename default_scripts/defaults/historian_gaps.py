@@ -376,6 +376,9 @@ def print_report(report):
             value = f" at {each['value']:g}" if "value" in each else ""
             start = f"  {each['from']}  {lasting(each['seconds']) + value:>16}  "
             print(start + ending(each["tag"], WIDTH - len(start)))
+    print()
+    print(f"{count(report['gaps'], 'gap', 'gaps')}, {count(report['flat_lines'], 'flat line', 'flat lines')}, ", end="")
+    print(f"{count(report['bad'], 'bad sample', 'bad samples')} of {report['samples']:,}")
 
 
 def lasting(seconds):

@@ -84,7 +84,7 @@ class Group:
 
 def main(log, hours: int = 24, level: str = "warn", top: int = 20):
     """Read ``log`` and tell what happened in the last ``hours``."""
-    print(f"Reading {log.name}, {log.size / 1e6:.1f} MB")
+    print(f"Reading {log.name}, {log.size:,} bytes")
     notes = {}
     lines = reader_of(log, notes)
     newest = newest_time(lines())
@@ -279,13 +279,16 @@ def summary(groups, level, top):
 
 
 def print_report(report, level):
-    print(f"{report['entries']:,} entries from {report['from']} to {report['to']}")
-    print("   ".join(f"{name} {count:,}" for name, count in report["levels"].items()))
-    if not report["loggers"]:
+    if report["loggers"]:
+        print_loggers(report)
+    else:
         print(f"Nothing at level {level} or above.")
-        return
-    print()
-    print(f"{'level':5}  {'count':>7}  {'last seen':19}  logger")
+    print(f"\n{report['entries']:,} entries from {report['from']} to {report['to']}")
+    print("   ".join(f"{name} {count:,}" for name, count in report["levels"].items()))
+
+
+def print_loggers(report):
+    print(f"\n{'level':5}  {'count':>7}  {'last seen':19}  logger")
     for row in report["loggers"]:
         print(f"{row['level']:5}  {row['count']:7,}  {row['last']}  {row['logger'][-43:]}")
         if row["message"]:

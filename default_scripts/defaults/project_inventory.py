@@ -111,6 +111,8 @@ def read_projects(export, name):
     """Read every file once. What is no export ends the script."""
     try:
         archive = zipfile.ZipFile(io.BytesIO(export.read()))
+    except zipfile.BadZipFile:
+        raise SystemExit(f"{name} is no project export: it is no zip archive, or a damaged one.") from None
     except BROKEN as error:
         raise SystemExit(f"{name} is no project export: {shown(error)}") from None
     with archive:

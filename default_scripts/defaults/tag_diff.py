@@ -81,7 +81,12 @@ def read_json(data):
     """The outermost tags of a JSON export. It is one tag, a list of them, or an object whose "tags" they are."""
     if not data.strip():
         raise ValueError("the file is empty.")
-    found = json.loads(data)
+    try:
+        found = json.loads(data)
+    except ValueError as error:
+        if getattr(error, "pos", 0) == 0:
+            raise ValueError("it is neither JSON nor XML.") from None
+        raise
     roots = found if isinstance(found, list) else [found]
     if not all(isinstance(root, dict) and ("tags" in root or "name" in root) for root in roots):
         raise ValueError("its JSON holds no tags.")
@@ -243,10 +248,6 @@ def short(value):
 
 
 def print_report(report):
-    for title in ("added", "removed", "moved", "changed"):
-        print(f"{report[title]:7,} {title}")
-    if report["ignored"]:
-        print(f"{report['ignored']:7,} ignored: differences in properties that do not count")
     for title, mark in (("added", "+"), ("removed", "-")):
         for each in report[f"{title}_paths"]:
             many = f", {count(each['tags'], 'tag', 'tags')}" if each["type"] in CONTAINERS else ""
@@ -260,6 +261,10 @@ def print_report(report):
             print(f"    {shown(one['name'], 30)}: {words(one['old'])} -> {words(one['new'])}")
     if report["more"]:
         print(f"and {report['more']:,} more; raise top to list them")
+    print()
+    print(", ".join(f"{report[title]:,} {title}" for title in ("added", "removed", "moved", "changed")))
+    if report["ignored"]:
+        print(f"{report['ignored']:,} ignored: differences in properties that do not count")
 
 
 def words(value):

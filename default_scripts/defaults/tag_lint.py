@@ -122,7 +122,12 @@ def read_json(data):
     """The outermost tags of a JSON export. It is one tag, a list of them, or an object whose "tags" they are."""
     if not data.strip():
         raise ValueError("the file is empty.")
-    found = json.loads(data)
+    try:
+        found = json.loads(data)
+    except ValueError as error:
+        if getattr(error, "pos", 0) == 0:
+            raise ValueError("it is neither JSON nor XML.") from None
+        raise
     roots = found if isinstance(found, list) else [found]
     if not all(isinstance(root, dict) and ("tags" in root or "name" in root) for root in roots):
         raise ValueError("its JSON holds no tags.")
@@ -276,17 +281,17 @@ def check_alarms(own):
 
 
 def print_report(report):
-    print(
-        f"{report['file']}: {count(report['tags'], 'tag', 'tags')}, {count(report['findings'], 'finding', 'findings')}"
-    )
     for rule, number in report["rules"].items():
-        print()
         print(f"{rule}: {number:,}, {RULES[rule]}")
         for each in report["list"]:
             if each["rule"] == rule:
                 print(fitted("  ", each["path"], f"  {shown(each['detail'], 36)}" if each["detail"] else ""))
+        print()
     if report["more"]:
         print(f"and {report['more']:,} more; raise top to list them")
+    print(
+        f"{report['file']}: {count(report['tags'], 'tag', 'tags')}, {count(report['findings'], 'finding', 'findings')}"
+    )
 
 
 def fitted(before, path, after=""):

@@ -9,7 +9,7 @@
 # tags = ["ignition", "java"]
 # [tool.gatewright.params.dump]
 # type = "file"
-# help = "one dump or several in one file; documents/samples/thread_dumps.txt is one to try"
+# help = "one dump or several in one file; documents/samples/thread_dumps.log is one to try"
 # [tool.gatewright.params.second]
 # type = "file"
 # required = false
@@ -358,17 +358,19 @@ def busiest(dumps):
 def print_report(report):
     for number, found in enumerate(report["states"], 1):
         print(f"dump {number}: " + "   ".join(f"{state} {count:,}" for state, count in found.items()))
+    print("\nthreads  pool")
+    for row in report["pools"]:
+        print(f"{row['threads']:7,}  {row['pool'][:70]}")
+    print_tables(report)
     print()
+    if report["dumps"] > 1:
+        print(f"Stuck in all {report['dumps']} dumps: {report['stuck_threads']:,} threads.")
     if not report["deadlocks"]:
         print("No deadlock.")
     for each in report["deadlocks"]:
         print(f"DEADLOCK in dump {', '.join(map(str, each['dumps']))}: each waits for the next, the last for the first")
         for name in each["threads"][:20]:
             print(f"   {name[:76]}")
-    print_tables(report)
-    print("\nthreads  pool")
-    for row in report["pools"]:
-        print(f"{row['threads']:7,}  {row['pool'][:70]}")
 
 
 def print_tables(report):
@@ -376,8 +378,8 @@ def print_tables(report):
         print("\nwaiting  owner of the lock, and where it is")
     for row in report["locks"]:
         print(f"{row['waiting']:7,}  {row['owner'][:70]}\n{'':9}{short(row['owner_is_at'])}")
-    if report["dumps"] > 1:
-        print(f"\nstuck in all {report['dumps']} dumps: {report['stuck_threads']:,} threads")
+    if report["stuck"]:
+        print("\n  stuck  state and threads, and where they are")
     for row in report["stuck"]:
         names = ", ".join(row["threads"][:3]) + (", ..." if row["count"] > 3 else "")
         print(f"{row['count']:7,}  {row['state']}: {names[:60]}\n{'':9}{short(row['at'])}")

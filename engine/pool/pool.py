@@ -56,6 +56,7 @@ class Pool:
         self._queue: RunQueue[Assignment] = RunQueue()
         self._gauge = MemoryGauge(settings.host_memory, settings.memory_reserve)
         self._serials = itertools.count(1)
+        self._held: list[Environment] = []
         self._closed = False
         self._news_timer: asyncio.TimerHandle | None = None
         self._health: asyncio.Task[None] | None = None
@@ -223,10 +224,17 @@ class Pool:
             await self._switch.wait()
 
     def environments_in_use(self) -> set[Environment]:
-        """Return those that a process runs with or a run waits for, and the usual one."""
-        found = {self.environment}.union(*(slot.environments for slot in self._every_slot))
+        """Return those that a process runs with, a run waits for or a batch holds, and the usual one."""
+        found = {self.environment, *self._held}.union(*(slot.environments for slot in self._every_slot))
         waiting = (entry.item.profile.environment for entry in self._queue)
         return found | {environment for environment in waiting if environment is not None}
+
+    def hold(self, environment: Environment) -> None:
+        """Count an environment as in use, also while no process has it, until it is released as often."""
+        self._held.append(environment)
+
+    def release(self, environment: Environment) -> None:
+        self._held.remove(environment)
 
     def switch_failed(self, before: Environment, failed: Environment) -> None:
         """Go back from an environment in which nothing can be started; the runs that wait for it go along."""

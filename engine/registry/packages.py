@@ -52,7 +52,7 @@ class BundleParams(Model, frozen=True):
 
 
 class PackageSearchParams(Model, frozen=True):
-    q: Annotated[str, Meta(min_length=1, max_length=100, description="A package's name, or its beginning.")]
+    q: Annotated[str, Meta(min_length=1, max_length=100, description="A package's exact name.")]
     environment: EnvironmentName = DEFAULT
 
 

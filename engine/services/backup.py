@@ -1,4 +1,4 @@
-"""A backup of the project while it is in use, as one file that the caller gets and nobody else."""
+"""A backup of the project while it is in use, as one file for the caller alone."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class BackupService:
             stop.set()
             await asyncio.wait([work])
             if not work.cancelled() and (error := work.exception()) is not None and not isinstance(error, Stopped):
-                log.warning("a backup that nobody waited for any more failed: %s", error)
+                log.warning("a backup that no caller waited for any longer failed: %s", error)
             raise
 
 

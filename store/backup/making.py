@@ -71,8 +71,11 @@ _BUILD = re.compile(r"builds/[A-Za-z0-9._-]+")
 _DISTRIBUTION = re.compile(r"([A-Za-z0-9][A-Za-z0-9._]*)-([A-Za-z0-9][A-Za-z0-9.!+_]*)\.dist-info")
 
 
+_CREDENTIALS = re.compile(rb"""(?<=://)[^\s/"']*@""")
+
+
 class Stopped(StoreError):
-    """The caller does not want the backup any more."""
+    """The caller no longer wants the backup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +148,12 @@ class _Making:
                 self._tree(name, root)
             branch = self._repository(root)
         with disk.open_folder(source.home) as home:
-            self._own(home, "settings.toml", SETTINGS)
+            self._settings(home, "settings.toml", SETTINGS)
             self._own(home, "project.json", MARKER)
             self._environments(home)
         if source.shared_settings is not None:
             with disk.open_folder(source.shared_settings.parent) as folder:
-                self._own(folder, source.shared_settings.name, SHARED_SETTINGS)
+                self._settings(folder, source.shared_settings.name, SHARED_SETTINGS)
             self.left_out.append("That it is shared: the restored project has the settings, until it is shared again.")
         self._tell("Symbolic links", self.links)
         self._tell("Names, and kinds of files, that a backup cannot hold", self.others)
@@ -272,6 +275,21 @@ class _Making:
                     self._put(f"{ENVIRONMENTS}/{name}.txt", "".join(f"{line}\n" for line in lines).encode())
         if any(name.startswith(f"{ENVIRONMENTS}/") for name in self.files):
             self.left_out.append("The packages of environments: their lists are there, to install them again.")
+
+    def _settings(self, folder: int, name: str, entry: str) -> None:
+        """Take settings, without the names and passwords in addresses of package indexes."""
+        try:
+            with open(os.open(name, _READ, dir_fd=folder), "rb") as file:
+                found = os.fstat(file.fileno())
+                data = file.read() if stat.S_ISREG(found.st_mode) else b""
+        except OSError:
+            data = b""  # taking it says why
+        without = _CREDENTIALS.sub(b"", data)
+        if without == data:
+            self._own(folder, name, entry)
+        else:
+            self._put(entry, without)
+            self.left_out.append("Names and passwords in addresses of package indexes: set packages.index again.")
 
     def _own(self, folder: int, name: str, entry: str) -> None:
         if disk.exists(folder, name):

@@ -1,8 +1,9 @@
 """Runs that use packages: pandas and matplotlib imported ahead, a switch of the environment under load, other ones.
 
-    python tests/bench/packages_bench.py [--quick] [--environment FOLDER] [--json FILE]
+    python tests/bench/packages_bench.py [--quick] [--environment FOLDER | --no-packages] [--json FILE]
 
-Without ``--environment`` one is made first, with pandas and matplotlib of uv's own index. Nothing here passes or fails.
+Without ``--environment`` one is made first, with pandas and matplotlib of uv's own index; what needs neither can be
+measured by itself, without an index. Nothing here passes or fails.
 """
 
 from __future__ import annotations
@@ -201,7 +202,9 @@ def made(folder: Path, *packages: str) -> Environment:
     return environment
 
 
-async def measure(folder: Path, environment: Environment, second: Environment, *, quick: bool) -> dict[str, object]:
+async def measure(
+    folder: Path, environment: Environment, second: Environment, *, packages: bool, quick: bool
+) -> dict[str, object]:
     count = 5 if quick else 200
     found: dict[str, object] = {}
 
@@ -210,16 +213,20 @@ async def measure(folder: Path, environment: Environment, second: Environment, *
         found[name] = {"p50_ms": p50, "p99_ms": p99}
         print(f"{name:44} p50 {p50:8.2f} ms  p99 {p99:8.2f} ms", flush=True)
 
-    note("python -c 'import pandas'", cold(environment, "import pandas", 3 if quick else 10))
-    async with pool_of(folder / "a", environment, 1) as pool:
-        note("pandas sum, imported ahead", await samples(pool, SMALL, count, ("pandas",), Profile()))
-        note("pandas groupby, imported ahead", await samples(pool, TABLE, count, ("pandas",), Profile()))
-        plots = 3 if quick else 40
-        note("PNG, RESTRICTED, imported ahead", await samples(pool, PLOT, plots, ("matplotlib",), Profile()))
-        admin = Profile(mode=Mode.ADMIN)
-        note("PNG, ADMIN, imported ahead", await samples(pool, PLOT, plots, ("matplotlib",), admin))
-        note("PNG, RESTRICTED, imported by itself", [await run(pool, PLOT) for _ in range(2 if quick else 5)])
-        note("PNG, ADMIN, imported by itself", [await run(pool, PLOT, profile=admin) for _ in range(2 if quick else 5)])
+    if packages:
+        note("python -c 'import pandas'", cold(environment, "import pandas", 3 if quick else 10))
+        async with pool_of(folder / "a", environment, 1) as pool:
+            note("pandas sum, imported ahead", await samples(pool, SMALL, count, ("pandas",), Profile()))
+            note("pandas groupby, imported ahead", await samples(pool, TABLE, count, ("pandas",), Profile()))
+            plots = 3 if quick else 40
+            note("PNG, RESTRICTED, imported ahead", await samples(pool, PLOT, plots, ("matplotlib",), Profile()))
+            admin = Profile(mode=Mode.ADMIN)
+            note("PNG, ADMIN, imported ahead", await samples(pool, PLOT, plots, ("matplotlib",), admin))
+            note("PNG, RESTRICTED, imported by itself", [await run(pool, PLOT) for _ in range(2 if quick else 5)])
+            note(
+                "PNG, ADMIN, imported by itself",
+                [await run(pool, PLOT, profile=admin) for _ in range(2 if quick else 5)],
+            )
     other = replace(second, name="other")
     async with pool_of(folder / "b", environment, 3) as pool:
         for name, values in (await others(pool, other, folder, 3 if quick else 20)).items():
@@ -233,18 +240,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a smoke run")
     parser.add_argument("--environment", type=Path, help="one with pandas and matplotlib")
+    parser.add_argument("--no-packages", action="store_true", help="only what needs neither of them, nor an index")
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="gatewright-bench-") as name:
         folder = Path(name)
+        packages = not given.no_packages
         if given.environment is None:
-            environment = made(folder / "first", "pandas", "matplotlib")
+            environment = made(folder / "first", *["pandas", "matplotlib"] * packages)
         else:
             environment = asyncio.run(ensure_environment(given.environment))
         second = made(folder / "second")
         for part in ("a", "b"):
             (folder / part).mkdir()
-        found = uvloop.run(measure(folder, environment, second, quick=given.quick))
+        found = uvloop.run(measure(folder, environment, second, packages=packages, quick=given.quick))
     if given.json is not None:
         given.json.write_text(json.dumps(found, indent=1))
 

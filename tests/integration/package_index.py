@@ -31,6 +31,7 @@ class Release:
         yanked: Why it was withdrawn (PEP 592).
         lie: The index tells another hash than that of the file.
         hang: The file never comes.
+        told: Its metadata can be had without the file (PEP 658).
     """
 
     name: str
@@ -42,6 +43,7 @@ class Release:
     yanked: str = ""
     lie: bool = False
     hang: bool = False
+    told: bool = False
 
     @property
     def module(self) -> str:
@@ -52,10 +54,9 @@ class Release:
         stem = f"{self.module}-{self.version}"
         return f"{stem}.tar.gz" if self.tag == SDIST else f"{stem}-{self.tag}.whl"
 
-    def wheel(self) -> bytes:
-        """Return the wheel: a module that has its version as ``VERSION``, and ``files``."""
-        info = f"{self.module}-{self.version}.dist-info"
-        metadata = [
+    @property
+    def metadata(self) -> bytes:
+        lines = [
             "Metadata-Version: 2.1",
             f"Name: {self.name}",
             f"Version: {self.version}",
@@ -64,11 +65,16 @@ class Release:
             *(f"Requires-Dist: {requirement}" for requirement in self.requires),
         ]
         if self.requires_python:
-            metadata.append(f"Requires-Python: {self.requires_python}")
+            lines.append(f"Requires-Python: {self.requires_python}")
+        return "\n".join([*lines, "", ""]).encode()
+
+    def wheel(self) -> bytes:
+        """Return the wheel: a module that has its version as ``VERSION``, and ``files``."""
+        info = f"{self.module}-{self.version}.dist-info"
         files = {
             f"{self.module}.py": f"VERSION = {self.version!r}\n".encode(),
             **self.files,
-            f"{info}/METADATA": "\n".join([*metadata, "", ""]).encode(),
+            f"{info}/METADATA": self.metadata,
             f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         }
         record = io.StringIO()
@@ -126,6 +132,9 @@ class PackageIndex:
         if self.hang or (kind == "files" and name in self._files and self._files[name][0].hang):
             self._over.wait()
             return 503, "text/plain", b""
+        told = self._files.get(name.removesuffix(".metadata"))
+        if kind == "files" and name.endswith(".metadata") and told is not None and told[0].told:
+            return 200, "text/plain", told[0].metadata
         if kind == "files" and name in self._files:
             return 200, "application/octet-stream", self._files[name][1]
         offered = [file for file in self._files.values() if kind == "simple" and _same(file[0].name, name)]
@@ -168,6 +177,7 @@ def _link(release: Release, content: bytes) -> dict[str, object]:
         "hashes": {"sha256": told},
         "size": len(content),
         **({"requires-python": release.requires_python} if release.requires_python else {}),
+        **({"core-metadata": {"sha256": hashlib.sha256(release.metadata).hexdigest()}} if release.told else {}),
         **({"yanked": release.yanked} if release.yanked else {}),
     }
 

@@ -106,6 +106,7 @@ def test_an_ordinary_account_does_the_same_and_root_does_it_as_the_owner() -> No
             account.call(*here, "engine", "stop", "--force")
 
 
+@pytest.mark.slow
 def test_nothing_is_overwritten(plant: CliProject, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
     done = plant.call("backup", str(tmp_path / "mine"))
@@ -155,6 +156,7 @@ def test_a_project_without_room_for_its_own_backup_goes_on(tmp_path: Path) -> No
         assert project.call("backup", str(tmp_path / "out")).returncode == 0
 
 
+@pytest.mark.slow
 def test_what_could_not_be_taken_is_named_and_the_exit_code_says_so(plant: CliProject, tmp_path: Path) -> None:
     hidden = plant.root / "documents" / "hidden.bin"
     hidden.symlink_to("hidden.bin")

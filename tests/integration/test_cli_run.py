@@ -278,3 +278,20 @@ def test_failures_are_marked_and_red_on_a_terminal_only(project: CliProject, mon
         assert ("\x1b" in plain, "! script_error" in plain) == (False, True)
     piped = project.call("runs", "list", "-n", "2").stdout
     assert ("\x1b" in piped, "!" in piped) == (False, False)
+
+
+REPORT = """
+print("the report")
+result = {f"key {number}": "x" * 40 for number in range(12)}
+"""
+
+
+def test_on_a_terminal_a_long_result_does_not_push_the_report_out_of_sight(project: CliProject) -> None:
+    code, shown = in_terminal(project.command("exec", REPORT))
+    run_id = str(project.newest_run()["id"])
+    assert (code, shown.splitlines()) == (
+        0, ["the report", f"gatewright: the result has 12 lines: gatewright runs show {run_id}"],
+    )  # fmt: skip
+    assert "key 11: " in in_terminal(project.command("runs", "show", run_id))[1]
+    assert "key 11" in project.call("exec", REPORT).stdout
+    assert "key 11: " in in_terminal(project.command("exec", REPORT.replace("print", "str")))[1]

@@ -43,7 +43,7 @@ def test_packages_are_shown_approved_and_there_when_the_script_runs(project: Cli
     assert "approved the packages of table.py" in approved.stderr
     ran = project.call("run", "table")
     assert (ran.returncode, ran.stdout) == (0, "table 2.1\n")
-    assert "waits: building environment with gwcell 1.0, gwtable 2.1" in ran.stderr
+    assert "waits: building environment with gwtable 2.1, gwcell 1.0" in ran.stderr
     again = project.call("run", "table")
     assert (again.stdout, again.stderr) == ("table 2.1\n", "")
     assert "approved already" in project.call("scripts", "approve", "table").stderr

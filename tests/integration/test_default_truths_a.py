@@ -59,7 +59,7 @@ def test_clock_drift_is_held_against_restarts(project: CliProject) -> None:
 
 def test_thread_dumps_show_the_deadlock_the_wanted_lock_and_who_is_stuck(project: CliProject) -> None:
     """Three dumps: two threads in a deadlock, three behind one that waits for a database, one busy script."""
-    found, output = run(project, "thread_dumps", dump="thread_dumps.txt")
+    found, output = run(project, "thread_dumps", dump="thread_dumps.log")
     assert found["threads"] == [15, 15, 16]
     assert found["states"][0] == {"RUNNABLE": 3, "BLOCKED": 5, "WAITING": 7}
     assert found["states"][2] == {"RUNNABLE": 3, "BLOCKED": 5, "WAITING": 7, "TIMED_WAITING": 1}
@@ -169,7 +169,7 @@ def test_the_log_digest_of_the_sample_fits_a_terminal(project: CliProject) -> No
     ("script", "parameter", "sample"),
     [
         ("clock_drift", "log", "clock_drift.log"),
-        ("thread_dumps", "dump", "thread_dumps.txt"),
+        ("thread_dumps", "dump", "thread_dumps.log"),
         ("alarm_journal", "journal", "alarm_journal.csv"),
         ("cert_expiry", "certificates", "gateway_certificates.pem"),
         ("backup_check", "backup", "plant3.gwbk"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
+import errno
 import fcntl
 import os
 import sys
@@ -21,8 +23,12 @@ from engine.doctor.project import _disk
 from engine.paths import CACHE_SIZE, EnginePaths
 from engine.pool.environment import ensure_environment
 from engine.services.access import ServiceError
+from engine.services.packages import builds as module
+from engine.services.packages import bundles
 from engine.services.packages.builds import RECORD, Builds
+from engine.services.packages.bundles import remove_unused
 from engine.services.packages.lock import Lock
+from engine.services.packages.offers import Offers
 from engine.services.packages.uv import BasePython, Uv
 
 PATIENCE = 60.0
@@ -42,6 +48,7 @@ RELEASES = (
     Release("program", files={"program-1.0.data/data/bin/python": b"#!/bin/sh\n"}),
     Release("configured", files={"configured-1.0.data/data/pyvenv.cfg": b"home = /tmp\n"}),
     Release("recorded", files={f"recorded-1.0.data/data/{RECORD}": b"{}"}),
+    Release("addressed", requires=("elsewhere-too @ https://127.0.0.1:1/elsewhere_too-1.0-py3-none-any.whl",)),
     Release("outside", files={"../../../../../outside.txt": b"x"}),
     Release("startup", files={"startup.pth": HOSTILE, "sitecustomize.py": HOSTILE, "startup.py": HOSTILE}),
 )
@@ -109,9 +116,10 @@ async def test_versions_stay_unless_an_upgrade_is_asked_for(builds: Builds) -> N
         (["alpha==9"], "no_version", "There is no alpha==9"),
         (["alpha", "beta<1"], "conflict", "do not go together: .*beta<1"),
         (["withdrawn"], "yanked", "withdrawn by those who made it .it burns"),
-        (["source-only"], "no_wheel", "no wheel of source-only"),
-        (["elsewhere"], "no_wheel", "no wheel of elsewhere"),
+        (["source-only"], "no_wheel", "No version of source-only"),
+        (["elsewhere"], "no_wheel", "No version of elsewhere"),
         (["future"], "other_python", "need Python >=3.99"),
+        (["addressed"], "bad_package", "wants elsewhere-too from an address of its own"),
     ],
 )
 async def test_what_cannot_be_had_is_told_in_a_sentence(
@@ -171,6 +179,22 @@ async def test_an_index_that_hangs_is_given_up_and_a_cancelled_build_leaves_noth
     assert not _running(tmp_path)
 
 
+async def test_a_build_tells_how_many_of_its_packages_it_has_fetched(builds: Builds) -> None:
+    [beta] = (await builds.uv.lock(["beta"], PYTHON)).packages
+    url = beta.url.replace(beta.file, "hanging-1.0-py3-none-any.whl")
+    never = replace(beta, name="hanging", version="1.0", url=url, sha256="1" * 64)
+    told: list[tuple[str, int, int]] = []
+    making = asyncio.ensure_future(
+        builds.make(Lock((beta, never)), PYTHON, "default", count=lambda *each: told.append(each))
+    )
+    async with asyncio.timeout(PATIENCE):
+        while ("fetching", 1, 2) not in told:  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(0.01)
+    making.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await making
+
+
 async def test_credentials_reach_the_index_and_nothing_else(tmp_path: Path) -> None:
     with package_index(Release("alpha"), Release("liar", lie=True)) as index:
         index.login = "ada:lovelace"
@@ -205,6 +229,30 @@ async def test_the_wheelhouse_is_enough_where_it_has_everything(index: PackageIn
     assert refused.value.code in ("conflict", "no_version")
     with pytest.raises(ServiceError, match="no package index"):
         await builds_of(tmp_path, PackagesSection(index="none")).uv.lock(["alpha"], PYTHON)
+
+
+async def test_a_wheelhouse_that_moved_after_the_lock_was_made_is_named(tmp_path: Path) -> None:
+    house = wheelhouse(tmp_path / "house", Release("beta"))
+    builds = builds_of(tmp_path, PackagesSection(index="none", wheelhouse=str(house)))
+    lock = await builds.uv.lock(["beta"], PYTHON)
+    house.rename(tmp_path / "moved")
+    with pytest.raises(ServiceError, match=rf"{house} no longer has what the lock names: beta-1\.0-") as refused:
+        await builds.make(lock, PYTHON, "default")
+    assert (refused.value.code, left(builds)) == ("no_wheel", [])
+    (tmp_path / "moved").rename(house)
+    await builds.make(lock, PYTHON, "default")
+
+
+async def test_an_index_is_searched_by_an_exact_name_and_a_wheelhouse_by_its_beginning(
+    index: PackageIndex, tmp_path: Path
+) -> None:
+    house = wheelhouse(tmp_path / "house", Release("betamax"))
+    offers = Offers(Uv(PackagesSection(index=index.url, wheelhouse=str(house)), tmp_path))
+    found = {
+        text: [(each.name, each.origin) for each in (await offers.search(text, PYTHON.version)).packages]
+        for text in ("bet", "beta")
+    }
+    assert found == {"bet": [("betamax", str(house))], "beta": [("betamax", str(house)), ("beta", index.host)]}
 
 
 async def test_constraints_hold(index: PackageIndex, tmp_path: Path) -> None:
@@ -245,6 +293,31 @@ async def test_what_nothing_needs_goes_and_what_is_claimed_or_in_use_stays(build
     builds.remove("named")
     builds.collect()
     assert left(builds) == []
+
+
+async def test_what_is_not_all_on_the_disk_is_no_build(builds: Builds, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        @staticmethod
+        def syncfs(_: int) -> int:
+            ctypes.set_errno(errno.ENOSPC)
+            return -1
+
+    monkeypatch.setattr(module, "_libc", Full)
+    with pytest.raises(ServiceError, match=r"cannot be written: No space.*Nothing was changed"):
+        await builds.make(Lock(), PYTHON, "default")
+    assert left(builds) == []
+
+
+def test_a_wheel_that_came_a_moment_ago_is_not_taken_for_an_unused_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = tmp_path / "alpha-1.0-py3-none-any.whl"
+    wheel.write_bytes(b"")
+    remove_unused(tmp_path, [])
+    assert wheel.exists()
+    monkeypatch.setattr(bundles, "UNUSED_FOR", -60.0)
+    remove_unused(tmp_path, [])
+    assert not wheel.exists()
 
 
 @needs_mounts
@@ -315,3 +388,25 @@ def _running(folder: Path) -> list[str]:
         if str(folder).encode() in line:
             found.append(line.decode(errors="replace"))
     return found
+
+
+async def test_what_takes_the_last_room_is_not_kept(builds: Builds) -> None:
+    lock = await builds.uv.lock(["alpha"], PYTHON)
+    builds.uv.short = lambda: "it is too much" if list(builds.folder.rglob("alpha.py")) else None
+    with pytest.raises(ServiceError, match=r"it is too much. Nothing was changed") as refused:
+        await builds.make(lock, PYTHON, "default")
+    assert (refused.value.code, left(builds)) == ("disk_full", [])
+
+
+async def test_an_installation_ends_while_it_fetches_if_there_is_no_more_room(
+    index: PackageIndex, tmp_path: Path
+) -> None:
+    builds = builds_of(tmp_path, PackagesSection(index=index.url))
+    await builds.uv.lock(["alpha"], PYTHON)
+    assert (tmp_path / "cache" / "uv").is_dir()
+    builds.uv.short = lambda: "the disk has only 3 bytes free"
+    with pytest.raises(ServiceError, match="only 3 bytes free") as refused:
+        await builds.uv.lock(["hanging"], PYTHON)
+    assert refused.value.code == "disk_full"
+    assert not _running(tmp_path)
+    assert not (tmp_path / "cache" / "uv").exists()

@@ -8,16 +8,21 @@ import json
 import zipfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
-from package_index import PackageIndex, Release, package_index
+from package_index import PackageIndex, Release, package_index, wheelhouse
 
 from engine import Engine
 from engine.config import PackagesSection, PolicySection, Settings
 from engine.models.packages import CreateEnvironment, InstallRequest, UninstallRequest, UpgradeRequest
 from engine.models.runs import Outcome, RunInfo, RunKind, RunRequest
+from engine.models.scripts import SaveRequest
+from engine.models.sync import TaskInfo
 from engine.paths import CACHE_SIZE
+from engine.pool.environment import ensure_environment
+from engine.pool.job import Environment
 from engine.services.access import ServiceError
 from engine.services.packages import service
 from engine.services.packages.builds import RECORD
@@ -38,7 +43,7 @@ def index() -> Iterator[PackageIndex]:
         Release("delta", "2.5", yanked="broken"),
         Release("delta", "3.0", requires_python=">=3.99"),
         Release("liar", lie=True),
-        Release("hanging", hang=True),
+        Release("hanging", requires=("beta",), hang=True, told=True),
         Release("chatty", "1.0", files={"chatty-1.0.data/scripts/chatty": b"#!python\nprint(1)\n"}),
     )
     with package_index(*releases) as made:
@@ -70,7 +75,8 @@ async def run(engine: Engine, code: str) -> RunInfo:
 
 
 def builds(engine: Engine) -> list[str]:
-    return sorted(path.name for path in (engine.project.environments / "builds").iterdir())
+    folder = engine.project.environments / "builds"
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
 async def test_packages_come_are_used_and_go(engine: Engine) -> None:
@@ -105,6 +111,7 @@ async def test_packages_come_are_used_and_go(engine: Engine) -> None:
     assert done["packages_uninstall"]["removed"] == ["alpha", "beta"]
 
 
+@pytest.mark.slow
 async def test_an_upgrade_takes_the_newest_and_an_installation_only_what_it_must(
     engine: Engine, index: PackageIndex
 ) -> None:
@@ -147,12 +154,17 @@ async def test_a_run_that_goes_on_ends_with_the_packages_that_it_began_with(engi
     assert (await run(engine, "import alpha")).outcome is Outcome.SCRIPT_ERROR
 
 
-async def test_one_change_at_a_time_and_a_cancelled_one_changes_nothing(engine: Engine, index: PackageIndex) -> None:
+def fetches(task: TaskInfo) -> bool:
+    """Return whether a task fetches packages; of reports that follow each other at once only the first one is told."""
+    return task.finished_at is None and task.doing == "fetching" and task.total > 0
+
+
+async def test_one_change_at_a_time_and_a_cancelled_one_changes_nothing(engine: Engine) -> None:
+    await install(engine, "alpha")
     before = builds(engine)
-    asked = len(index.asked)
     first = asyncio.ensure_future(install(engine, "hanging"))
     async with asyncio.timeout(PATIENCE):
-        while not any("hanging" in path for path in index.asked[asked:]):  # noqa: ASYNC110 - of a thread
+        while not any(fetches(task) for task in engine.tasks.list()):  # noqa: ASYNC110 - of another process
             await asyncio.sleep(0.01)
     with pytest.raises(ServiceError, match=r"is changing packages \(task \d+\)") as refused:
         await install(engine, "gamma")
@@ -178,11 +190,66 @@ async def test_an_environment_of_another_name_is_made_and_removed(engine: Engine
         assert refused.value.code == code
     with pytest.raises(ServiceError, match="default environment cannot be removed"):
         await engine.packages.remove("default", engine.owner, "cli")
+    text = '# /// script\n# [tool.gatewright]\n# environment = "reports"\n# ///\n'
+    saved = await engine.scripts.save("own/monthly.py", SaveRequest(text=text, base_sha256=None), engine.owner)
+    with pytest.raises(ServiceError, match=r"reports is named by own/monthly\.py") as refused:
+        await engine.packages.remove("reports", engine.owner, "cli")
+    assert (refused.value.code, (engine.project.environments / "reports").is_symlink()) == ("in_use", True)
+    text = text.replace("reports", "default")
+    await engine.scripts.save("own/monthly.py", SaveRequest(text=text, base_sha256=saved.sha256), engine.owner)
     build = (engine.project.environments / "reports").resolve()
     await engine.packages.remove("reports", engine.owner, "cli")
     assert not build.exists()
     with pytest.raises(ServiceError, match="no environment reports"):
         await engine.packages.list("reports")
+
+
+async def test_a_build_stays_until_a_name_leads_to_it_and_the_one_of_before_for_a_moment(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run may have found it and not be in the pool yet."""
+    packages = engine.packages
+    make = packages.builds.make
+
+    async def made_while_others_are_removed(*args: Any, **options: Any) -> Environment:
+        made = await make(*args, **options)
+        await packages.collect()
+        return made
+
+    monkeypatch.setattr(packages.builds, "make", made_while_others_are_removed)
+    await packages.create(CreateEnvironment(name="moment"), engine.owner, "cli")
+    first = packages.builds.prefix("moment")
+    assert first is not None
+    await install(engine, "gamma", environment="moment")
+    assert packages.builds.prefix("moment") != first
+    assert first.is_dir()
+    assert (await packages.environments()).own == 0
+    monkeypatch.setattr(service, "LEFT_FOR", 0.0)
+    await packages.collect()
+    assert not first.exists()
+    await packages.remove("moment", engine.owner, "cli")
+
+
+async def test_what_was_installed_by_hand_and_is_not_offered_is_named(engine: Engine) -> None:
+    place = engine.project.environments / "older"
+    older = await ensure_environment(place)
+    for name in ("plantlib", "oldtool", "beta"):
+        (older.packages / f"{name}-1.0.dist-info").mkdir()
+        (older.packages / f"{name}-1.0.dist-info" / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+        )
+    before = await engine.packages.list("older")
+    with pytest.raises(ServiceError, match=r"older was installed into by hand, and oldtool and plantlib") as refused:
+        await install(engine, "gamma", environment="older")
+    assert (refused.value.code, "packages uninstall oldtool plantlib" in (refused.value.hint or "")) == (
+        "not_offered", True,
+    )  # fmt: skip
+    assert (place.is_symlink(), await engine.packages.list("older")) == (False, before)
+    request = UninstallRequest(names=["oldtool", "plantlib"], environment="older")
+    await engine.packages.uninstall(request, engine.owner, "cli")
+    assert [each.name for each in (await engine.packages.list("older")).packages] == ["beta"]
+    assert ("gamma", "new") in await install(engine, "gamma", environment="older")
+    await engine.packages.remove("older", engine.owner, "cli")
 
 
 async def test_the_cache_is_tidied_some_time_after_a_change(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,6 +290,23 @@ async def test_a_project_that_is_opened_again_has_what_was_installed(tmp_path: P
         assert (await run(engine, "result = 1")).result == "1"
         assert any("interpreter of the scripts' environment is gone" in each for each in engine.project.problems)
         assert [each.name for each in (await engine.packages.list()).packages] == ["gamma"], "nothing is forgotten"
+
+
+@pytest.mark.slow
+async def test_packages_follow_their_wheelhouse_to_another_place(tmp_path: Path) -> None:
+    house = wheelhouse(tmp_path / "house", Release("beta"), Release("gamma"))
+    async with Engine.open(tmp_path / "plant", pool_size=1, settings=only(house)) as engine:
+        await install(engine, "beta", "gamma")
+    moved = house.rename(tmp_path / "moved")
+    async with Engine.open(tmp_path / "plant", pool_size=1, settings=only(moved)) as engine:
+        with pytest.raises(ServiceError, match=r"house no longer has what the lock names: beta-1\.0"):
+            await uninstall(engine, "gamma")
+        assert await install(engine, "beta", "gamma") == [("beta", "same"), ("gamma", "same")]
+        assert await uninstall(engine, "gamma") == [("beta", "same"), ("gamma", "removed")]
+
+
+def only(house: Path) -> Settings:
+    return Settings(packages=PackagesSection(index="none", wheelhouse=str(house)))
 
 
 async def read(content: bytes | memoryview) -> AsyncIterator[bytes]:

@@ -73,8 +73,6 @@ def test_a_bundle_is_made_and_installed_by_the_command_line(tmp_path: Path) -> N
         assert f"{place} has " in done.stderr
         assert plant.call("packages", "bundle", str(place)).returncode == exit_codes.CONFLICT
     with cli_project(tmp_path / "offline", '[packages]\nindex = "none"\n') as offline:
-        assert offline.call("packages", "install").returncode == exit_codes.USAGE
-        assert offline.call("packages", "install", "alpha", "--bundle", str(place)).returncode == exit_codes.USAGE
         assert offline.call("packages", "install", "--bundle", "/nowhere").returncode == exit_codes.USAGE
         done = offline.call("packages", "install", "--bundle", str(place))
         assert done.stdout.splitlines() == ["new: alpha 1.0", "new: beta 1.0"], done.stderr

@@ -18,6 +18,7 @@ from engine.pool.job import Environment
 from engine.pool.pool import Pool
 from engine.pool.settings import PoolSettings
 from engine.pool.switching import UnusableEnvironment
+from engine.services.macros.local import LocalExecutor
 from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.examiner import Examiner, tools_pool
 
@@ -92,6 +93,7 @@ async def test_what_goes_on_or_waits_ends_where_it_was_submitted(generations: li
         await until(lambda: pool.environments_in_use() == {second}, "nothing has the one of before")
 
 
+@pytest.mark.slow
 async def test_runs_with_an_environment_of_their_own_keep_it(generations: list[Environment]) -> None:
     first, second, third = generations
     own = replace(FREE_IMPORTS, environment=replace(third, name="reports"))
@@ -102,6 +104,23 @@ async def test_runs_with_an_environment_of_their_own_keep_it(generations: list[E
         assert await name_here(pool, profile=own) == "third"
         assert await name_here(pool) == "second"
         assert own.environment in pool.environments_in_use()
+
+
+async def test_what_a_batch_began_in_is_in_use_until_its_end(generations: list[Environment]) -> None:
+    first, second, _ = generations
+    async with pool_of(1, environment=first) as pool:
+        batch = LocalExecutor(pool, run_id=1_000, actor="ann")
+        pool.switch_environment(second)
+        await pool.switched()
+        await until(lambda: _left(pool, first), "no process has the one of before")
+        assert pool.environments_in_use() == {first, second}
+        await batch.close()
+        await batch.close()
+        assert pool.environments_in_use() == {second}
+
+
+def _left(pool: Pool, environment: Environment) -> bool:
+    return all(environment not in slot.environments for slot in pool.slots())
 
 
 async def test_many_switches_under_load_fail_no_run(generations: list[Environment]) -> None:
@@ -129,6 +148,7 @@ async def test_many_switches_under_load_fail_no_run(generations: list[Environmen
         assert sum(slot.restarts for slot in pool.info().slots) == 0
 
 
+@pytest.mark.slow
 async def test_an_environment_in_which_nothing_starts_changes_nothing(
     generations: list[Environment], tmp_path: Path
 ) -> None:
@@ -161,6 +181,7 @@ async def test_slots_that_have_no_zygote_start_in_the_new_one(generations: list[
         assert await name_here(pool) == "second"
 
 
+@pytest.mark.slow
 async def test_what_is_no_longer_there_is_not_imported_ahead_in_the_new_one(generations: list[Environment]) -> None:
     first, second, _ = generations
     (first.packages / "only_here.py").write_text("")
@@ -174,6 +195,7 @@ async def test_what_is_no_longer_there_is_not_imported_ahead_in_the_new_one(gene
         await until(lambda: pool.environments_in_use() == {second}, "nothing has the one of before")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("while_switching", [Pool.close, lambda pool: pool.resize(1)], ids=["close", "shrink"])
 async def test_the_pool_may_close_or_shrink_in_the_middle(
     generations: list[Environment], while_switching: Callable[[Pool], object]

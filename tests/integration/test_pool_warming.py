@@ -75,6 +75,7 @@ async def test_the_first_run_waits_for_nothing_and_the_next_ones_find_it(package
         assert [slot.ahead for slot in pool.info().slots] == [[], ["numpy", "pandas"]]
 
 
+@pytest.mark.slow
 async def test_the_last_usual_slot_is_never_taken(packages: Environment) -> None:
     async with pool_of(2, environment=packages) as pool:
         await found(pool, "numpy")
@@ -177,6 +178,7 @@ async def test_a_slot_is_ready_for_the_first_run_in_an_environment_that_is_expec
         assert [slot.environment for slot in pool.info().slots] == ["", "reports"]
 
 
+@pytest.mark.slow
 async def test_a_package_that_cannot_be_imported_is_the_runs_to_tell_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

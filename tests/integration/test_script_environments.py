@@ -21,7 +21,7 @@ from engine.models.runs import Mode, Outcome, RunInfo, RunKind, RunRequest, RunS
 from engine.models.scripts import SaveRequest
 from engine.services.access import Actor, Role, ServiceError
 from engine.services.packages.script_builds import CLAIMS
-from engine.services.packages.script_environments import TASK
+from engine.services.packages.script_environments import TASK, Building
 from engine.services.packages.uv import uv_program
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -267,6 +267,9 @@ async def test_a_run_waits_for_its_packages_and_who_leaves_stops_nothing(engine:
 
 async def _waited(engine: Engine, before: list[str]) -> None:
     request = RunRequest(kind=RunKind.SCRIPT, script="own/slow.py")
+    at_once = await engine.runs.start(request, engine.owner, "library")
+    async with asyncio.timeout(PATIENCE):
+        assert (await engine.runs.cancel(at_once.id, engine.owner)).outcome is Outcome.CANCELLED
     first = await engine.runs.start(request, engine.owner, "library")
     second = await engine.runs.start(request, engine.owner, "library")
     async with asyncio.timeout(PATIENCE):
@@ -348,7 +351,8 @@ async def test_what_no_run_needed_is_evicted_and_built_again(engine: Engine) -> 
     for path in ("own/used.py", "own/rare.py"):
         await approve(engine, path)
         info = (await engine.scripts.load(path)).info
-        made = await engine.script_environments.environment_for(info, Mode.RESTRICTED, engine.owner)
+        chosen = await engine.script_environments.choose(info, engine.owner)
+        made = await chosen.wait() if isinstance(chosen, Building) else chosen
         assert made is not None
         names.append(made.prefix.name)
     used, rare = names

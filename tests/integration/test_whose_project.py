@@ -13,6 +13,7 @@ from account_support import UID, OrdinaryAccount, environment, ordinary_account
 from cli_support import PROGRAM, CliProject, in_terminal
 from ordinary_user import Forked
 
+from default_scripts import bundle
 from engine import Engine
 from engine.client.finding import find_project
 from engine.client.launch import LaunchError, LocalTarget
@@ -105,7 +106,7 @@ def test_init_makes_a_project_once_and_says_what_it_made(tmp_path: Path) -> None
     try:
         assert made.returncode == 0, made.stderr
         assert f"made a project in {root}" in made.stderr
-        assert "3 scripts" in made.stdout
+        assert f"{sum(path.startswith('scripts/') for path in bundle())} scripts" in made.stdout
         assert "a repository of its own" in made.stdout
         assert "'\"'\"'" in made.stdout  # the next step can be pasted
         before = sorted(root.rglob("scripts/*"))

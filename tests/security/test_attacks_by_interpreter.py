@@ -273,7 +273,7 @@ async def test_nothing_of_a_package_runs_when_a_slot_starts_or_the_host_is_tried
     assert prepared.ran() == []
 
 
-@pytest.mark.parametrize("settings", [plans, plain_plans])
+@pytest.mark.parametrize("settings", [plans, pytest.param(plain_plans, marks=pytest.mark.slow)])
 async def test_a_preload_that_starts_a_process_leaves_none(prepared: Prepared, settings: Callable[[], Any]) -> None:
     given = {"environment": prepared.environment, "profile": Profile(), "modules": HOSTILE_MODULES, **settings()}
     async with pool_of(1, **given) as pool:
@@ -286,12 +286,13 @@ async def test_a_preload_that_starts_a_process_leaves_none(prepared: Prepared, s
         assert done.ending.error.type == "PermissionError"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
         ("leaver", "the preloaded module leaver ended with SystemExit"),
         ("shouter", "ImportError:  [2Jno"),
-        pytest.param("threader", "a preloaded module has started threads", marks=pytest.mark.slow),
+        ("threader", "a preloaded module has started threads"),
     ],
 )
 async def test_a_preload_that_fails_ends_its_run_and_says_so(prepared: Prepared, name: str, sentence: str) -> None:

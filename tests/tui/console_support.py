@@ -50,17 +50,19 @@ def write_settings(root: Path, text: str) -> None:
     settings.chmod(0o600)
 
 
-PICTURED = ("csv_summary.py", "log_digest.py", "tour.py", "live_sqlite.py", "tag_history.csv", "wrapper.log")
+FEW = ("csv_summary.py", "log_digest.py", "tour.py", "live_sqlite.py", "tag_history.csv", "wrapper.log")
+"""The default scripts and samples that most console tests' projects have."""
 
 
 @contextmanager
 def engine_project(
-    root: Path, *, admin: bool = False, policy: str = "", settings: str = "", pictured: bool = False
+    root: Path, *, admin: bool = False, policy: str = "", settings: str = "", bundled: bool = False
 ) -> Iterator[Path]:
     """A new project with its engine running; the engine is gone afterwards.
 
     Args:
-        pictured: With some of the default scripts only, so that pictures stay as they are when there are more of them.
+        bundled: With all default scripts. Elsewhere there are few, so that a test's own are in sight below them, and
+            pictures stay as they are when there are more.
     """
     root.mkdir(parents=True)
     if admin:
@@ -69,9 +71,9 @@ def engine_project(
         set_policy(root, policy)
     if settings:
         write_settings(root, settings)
-    if pictured:
+    if not bundled:
         for path in Project.create(root, Bundle().files).seeded:
-            if path.startswith(("scripts/defaults/", "documents/samples/")) and Path(path).name not in PICTURED:
+            if path.startswith(("scripts/defaults/", "documents/samples/")) and Path(path).name not in FEW:
                 (root / path).unlink()  # as if its user had deleted it: it does not come again
 
     async def start() -> None:

@@ -30,7 +30,7 @@ result = 1
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """A project of its own: what other tests leave behind would be in the picture."""
-    with engine_project(tmp_path_factory.mktemp("pictures") / "plant-a", admin=True, pictured=True) as root:
+    with engine_project(tmp_path_factory.mktemp("pictures") / "plant-a", admin=True) as root:
         write_script(root, "alarm_report.py", "print('one')\nprint('two')\nresult = {'alarms': 3}\n")
         write_script(root, "old_format.py", "# /// script\n# [tool.gatewright\n# ///\n")
         write_script(root, "macros/gallery.py", '# /// script\n# [tool.gatewright]\n# kind = "macro"\n# ///\n')

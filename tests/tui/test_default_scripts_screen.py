@@ -79,7 +79,8 @@ async def test_an_empty_list_says_how_to_restore_them(upgraded, tmp_path):
         await c.press("f2", "B")
         bundled = sum(path.startswith("scripts/") for path in Bundle().files)
         await c.shows(f"restored {bundled} files of the default scripts")
-        await c.shows("v macros", "badge")
+        await c.lists("macros/badge.py")
+        await c.shows("v defaults")
         assert {"csv_summary.py", "log_digest.py", "tour.py"} <= {
             file.name for file in (upgraded / "scripts/defaults").iterdir()
         }

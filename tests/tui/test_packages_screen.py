@@ -12,8 +12,24 @@ import pytest
 from console_support import Console, console, engine_project
 from pictures_support import check
 
-from engine.models.packages import PackagePlan, PlannedPackage
-from engine.registry.packages import PACKAGES_PLAN
+from engine.models.access import AccessInfo
+from engine.models.packages import (
+    AddPythonRequest,
+    EnvironmentInfo,
+    PackagePlan,
+    PlannedPackage,
+    PythonInfo,
+    PythonList,
+    UsePythonRequest,
+)
+from engine.registry.packages import (
+    PACKAGES_BUNDLE,
+    PACKAGES_PLAN,
+    PYTHON_LIST,
+    PYTHON_REMOVE,
+    PYTHON_USE,
+    BundleParams,
+)
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "integration"))
 
@@ -36,7 +52,7 @@ def index() -> Iterator[PackageIndex]:
 @pytest.fixture(scope="module")
 def plant(index: PackageIndex, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     settings = f'[packages]\nindex = "{index.url}"\n[policy]\nmodules = ["sensors"]\n'
-    with engine_project(tmp_path_factory.mktemp("packages") / "plant-a", settings=settings, pictured=True) as root:
+    with engine_project(tmp_path_factory.mktemp("packages") / "plant-a", settings=settings) as root:
         yield root
 
 
@@ -72,6 +88,10 @@ async def test_packages_are_planned_installed_looked_at_and_uninstalled(plant: P
         await c.shows("default: new sensors 1.0, new units 1.0.", "2 packages", "asked for", "for sensors")
         lines = c.text.splitlines()
         assert ["allowed" in line for line in lines if line.startswith((" sensors ", " units "))] == [True, False]
+        changes = c.app._console.parts.package_changes
+        await c.until(
+            lambda: any("sensors" in line for line in changes.lines), "the output of the installation is kept"
+        )
         await check(c, "packages", lambda c: re.sub(r"by \w+\n", "by WHO\n", c.text))
         await c.press("enter")
         await c.shows("sensors 1.0", "RESTRICTED scripts may import it", "requires units>=1", "The package sensors")
@@ -127,3 +147,121 @@ async def test_a_plan_and_a_change_that_hang_are_cancelled_and_nothing_has_chang
         await c.until(lambda: c.app._console.parts.package_changes.task is not None, "the task is known")
         await c.press("c")
         await c.shows("was cancelled; nothing was changed", "No packages yet")
+
+
+async def test_interpreters_say_why_they_cannot_be_used_and_come_and_go(
+    plant: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = PythonInfo(path="/usr/bin/python3.12", version="3.12.3", source="system", environments=["default"])
+    bad = PythonInfo(path="/opt/py/bin/python3", version="3.8.1", source="added", problem="It is too old: \x1b[2J3.9.")
+    newer = PythonInfo(path="/usr/bin/python3.13", version="3.13.1", source="local")
+    found = [good, bad, newer]
+
+    async def used(*, body: UsePythonRequest) -> EnvironmentInfo:
+        return EnvironmentInfo(name=body.environment, python="3.13.1", interpreter=body.python, packages=0)
+
+    async def listed() -> PythonList:
+        return PythonList(interpreters=list(found))
+
+    async def removed(*, body: AddPythonRequest) -> PythonInfo:
+        return found.pop([one.path for one in found].index(body.path))
+
+    async with console(plant, tmp_path) as c:
+        await open_packages(c)
+        c.answer(monkeypatch, PYTHON_LIST, listed)
+        await c.press("v")
+        await c.shows("Python for default", "3.12.3", "this system's", "not usable", "Enter use it")
+        await c.press("enter")
+        await c.shows("default runs on it already")
+        await c.press("down")
+        await c.shows("It is too old:")
+        await c.press("enter")
+        await c.shows("scripts cannot run on it")
+        await c.press("a")
+        await c.shows("Path of the interpreter on the engine's host")
+        await c.type("/nowhere/python3\n")
+        await c.shows("/nowhere/python3", "Enter goes on")
+        await c.until(lambda: c.app.screen.query_one(".dialog--problem").display, "the reason is told")
+        await c.press("escape")
+        c.answer(monkeypatch, PYTHON_REMOVE, removed)
+        await c.press("x")
+        await c.shows("/opt/py/bin/python3 is no longer among the added ones")
+        await c.hides("not usable")
+        c.answer(monkeypatch, PYTHON_USE, used)
+        await c.press("end", "enter")
+        await c.shows("Build default again on Python 3.13.1, with the same packages")
+        await c.press("y")
+        await c.shows("scripts in default run with Python 3.13.1: /usr/bin/python3.13", "i install")
+
+
+async def test_who_may_not_change_packages_sees_them_and_is_told(
+    plant: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with console(plant, tmp_path) as c:
+        await open_packages(c)
+        monkeypatch.setattr(c.app._connection, "_access", AccessInfo(name="vera", role="viewer", default_mode=""))
+        for key in ("i", "U", "b", "n"):
+            await c.press(key)
+            await c.told("Packages are changed by administrators. Your role is viewer.")
+            assert "i install" in c.text
+        await c.press("left_square_bracket")
+        await c.shows("there is only one environment; n makes another")
+        await c.press("D")
+        await c.shows("the default environment stays")
+
+
+async def test_the_palette_leads_to_an_installation(plant: Path, tmp_path: Path) -> None:
+    async with console(plant, tmp_path) as c:
+        await c.shows("pool [")
+        await c.press("ctrl+p")
+        await c.type("install packages; shows\n")
+        await c.shows("Install into default")
+        await c.press("escape")
+        await c.shows("packages  default")
+
+
+@pytest.mark.slow
+async def test_an_environment_is_made_filled_from_a_bundle_upgraded_and_removed(
+    plant: Path, index: PackageIndex, tmp_path: Path
+) -> None:
+    async with console(plant, tmp_path) as c:
+        await open_packages(c)
+        await c.press("n")
+        await c.shows("Name of the new environment")
+        await c.type("reports\n")
+        await c.shows("on which Python reports runs")
+        await c.press("enter")
+        await c.shows("packages  reports (2 of 2)", "No packages yet", '= "reports" under')
+        await c.press("i")
+        await c.shows("Install into reports")
+        await c.type("tables\n")
+        await c.shows("Enter installs")
+        await c.press("enter")
+        await c.shows("reports: new tables 1.5.")
+        file = tmp_path / "plant.gwpackages"
+        with file.open("wb") as stream:
+            params = BundleParams(name=file.name, environment="reports")
+            await c.app._connection.client.download(PACKAGES_BUNDLE, params, stream.write)
+        index.add(Release("tables", "1.6"))
+        await c.press("u")
+        await c.shows("upgrade    tables 1.5 -> 1.6", "Enter upgrades")
+        await c.press("enter")
+        await c.shows("reports: upgrade tables 1.5 -> 1.6.")
+        await c.press("U")
+        await c.shows("they are the newest versions that fit")
+        await c.press("b")
+        await c.shows("Install a bundle into reports")
+        await c.type(f"{file}x\n")
+        await c.shows("There is no such file.")
+        await c.press("backspace", "enter")
+        await c.shows("what it has not is removed.", "install plant.gwpackages")
+        await c.press("i")
+        await c.shows("reports: downgrade tables 1.6 -> 1.5.")
+        await c.press("slash")
+        await c.shows("Search the index")
+        await c.type("tables\n")
+        await c.shows("tables 1.6", "Enter goes on to installing it")
+        await c.press("escape", "D")
+        await c.shows("Remove the environment reports with its packages?")
+        await c.press("r")
+        await c.shows("removed the environment reports", "packages  default")

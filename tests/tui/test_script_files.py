@@ -65,7 +65,7 @@ async def test_text_that_earlier_consoles_left_goes_along_too(project, tmp_path)
 
     write_script(project, "left.py", "a = 1\n")
     async with console(project, tmp_path) as c:
-        await c.shows("left", "# /// script")
+        await c.shows("# /// script")
         c.app._journal.set_aside(UnsavedText("left.py", "a = 2\n", hashlib.sha256(b"a = 1\n").hexdigest()))
         await on_row(c, "left.py")
         await c.press("r")

@@ -55,7 +55,7 @@ def inks(c: Console) -> str:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    with engine_project(tmp_path_factory.mktemp("sixteen") / "plant-a", admin=True, pictured=True) as root:
+    with engine_project(tmp_path_factory.mktemp("sixteen") / "plant-a", admin=True) as root:
         write_script(root, "rate.py", RATE)
         write_script(root, "old_format.py", "# /// script\n# [tool.gatewright\n# ///\n")
         yield root

@@ -261,6 +261,17 @@ def test_a_repository_that_git_refuses_is_a_problem_and_the_rest_is_there(projec
     assert "project/scripts/run.py" in manifest.files
 
 
+def test_the_login_at_a_package_index_does_not_travel(project: Project, tmp_path: Path) -> None:
+    text = '[packages]\nindex = "https://plant:s3%2Fcr@et@packages.example/simple/"\nextra_indexes = []\n'
+    project.settings_file.write_text(text)
+    file, manifest = made(project, tmp_path / "work")
+    restore(file, tmp_path / "elsewhere", "berta")
+    restored = (tmp_path / "elsewhere" / ".gatewright" / "settings.toml").read_text()
+    assert restored == text.replace("plant:s3%2Fcr@et@", "")
+    assert "Names and passwords in addresses of package indexes: set packages.index again." in manifest.left_out
+    assert project.settings_file.read_text() == text
+
+
 def test_a_project_that_was_shared_has_the_settings_that_counted(project: Project, tmp_path: Path) -> None:
     write(tmp_path / "etc" / "plant.toml", "# root's\n")
     (tmp_path / "work").mkdir()

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from engine.models.runs import RunRequest
 from tui.cli import COMMANDS, cli
+from tui.commands import exit_codes
 from tui.commands.invocation import Invocation
 from tui.commands.params import assignments
 from tui.commands.run import RunOptions
@@ -232,3 +233,10 @@ def test_a_buffer_has_a_name_and_a_path(option: str, value: str) -> None:
     code, output = call("exec", "1", option, value)
     assert (code, "Write NAME=PATH" in output) == (2, True), output
     assert "given twice" in call("exec", "1", option, "a.b=x", option, "a.b=y")[1]
+
+
+@pytest.mark.parametrize(
+    "more", [(), ("pandas", "--bundle", "x"), ("--upgrade", "--bundle", "x")], ids=lambda more: " ".join(more)
+)
+def test_an_installation_is_of_packages_or_of_a_bundle(more: tuple[str, ...]) -> None:
+    assert call("packages", "install", *more)[0] == exit_codes.USAGE

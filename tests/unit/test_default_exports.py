@@ -75,6 +75,13 @@ def test_what_is_no_tag_export_is_said_in_a_sentence(data: bytes) -> None:
     assert refusal("tag_diff", ONE_TAG, data).startswith("handed.bin is no tag export: ")
 
 
+def test_a_sentence_speaks_of_the_file_and_not_of_who_read_it() -> None:
+    binary = bytes(range(256))
+    assert refusal("tag_lint", binary) == "handed.bin is no tag export: it is neither JSON nor XML."
+    assert ": line 2" in refusal("tag_lint", '{"tags": [\n{]')
+    assert refusal("config_diff", binary, binary) == "handed.bin is no zip or tar archive, or a damaged one."
+
+
 def test_both_scripts_read_tag_exports_in_the_same_way() -> None:
     """Each is one file that works by itself; what they share is kept the same."""
     shared = (

@@ -38,7 +38,18 @@ def test_what_is_met(place: Path, requirement: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "requirement", ["absent", "foo-bar>=3", "foo bar", "", "\0", "odd", "absent; python_version > '3'"]
+    "requirement",
+    [
+        "absent",
+        "foo-bar>=3",
+        "foo bar",
+        "",
+        "\0",
+        "odd",
+        "absent; python_version > '3'",
+        "foo-bar; python_version ~= 'abc'",
+        f"foo-bar; {'(' * 5000}",
+    ],
 )
 def test_what_is_missing(place: Path, requirement: str) -> None:
     assert Dependencies([place]).missing([requirement]) == [requirement]
@@ -77,3 +88,10 @@ def test_another_python_of_the_host_will_do_for_a_script_and_not_for_code() -> N
         "It requires Python >=3.14 (requires-python), and scripts here run with Python 3.11.9, 3.13.0 or 3.9.18."
     )
     assert Dependencies([], "3.11.9").python_problem(">=3.12") is not None
+
+
+def test_a_package_without_a_name_hides_no_other(place: Path) -> None:
+    (place / "a_nameless-1.0.dist-info").mkdir()
+    (place / "b_nameless-1.0.dist-info").mkdir()
+    (place / "b_nameless-1.0.dist-info" / "METADATA").write_text("nothing of that kind")
+    assert Dependencies([place]).missing(["foo-bar"]) == []

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import platform
+import time
 from pathlib import Path
 
 import pytest
 
 from engine.services.access import ServiceError
-from engine.services.packages.installed import Installed
+from engine.services.packages.bundles import read_bundle, write_bundle
+from engine.services.packages.installed import MAX_METADATA, MAX_REQUIRES, FoundDistribution, Installed
 from engine.services.packages.lock import BadLock, Lock
+from engine.services.packages.offers import MAX_FILES, OfferedFile, Unreachable, told_files
 from engine.services.packages.requirements import (
     checked_name,
     checked_requirement,
@@ -88,6 +93,8 @@ WHEEL = locked("https://x.example/alpha-1.0-py3-none-any.whl")
     [
         ("packages = 1", "no lock"),
         ("[[packages", "not valid TOML"),
+        ("x = " + "[" * 50_000, "not valid TOML"),
+        (f"x = {'9' * 9_000}", "not valid TOML"),
         (locked("https://x.example/alpha-1.0-cp39-cp39-win_amd64.whl"), "has no wheel for Python 3.11.2"),
         (locked("ftp://x.example/alpha-1.0-py3-none-any.whl"), "an address that cannot be used"),
         (locked("https://x.example/\\u001b/alpha-1.0-py3-none-any.whl"), "an address that cannot be used"),
@@ -107,6 +114,11 @@ def test_what_is_no_lock_is_refused(text: str, says: str) -> None:
     [
         ("error: Failed to extract archive\n  cause: No space left on device (os error 28)", "disk_full"),
         ("error: Failed to fetch: x\n  cause: dns error: failed to lookup address", "index_unreachable"),
+        ("Because other==1.0 has an invalid package format and you require other", "bad_package"),
+        ("error: Failed to download `badrec==1.0`\n  cause: RECORD file is invalid", "bad_package"),
+        ("error: Size mismatch for `stolen==1.0`: expected 902 bytes", "hash_mismatch"),
+        ("error: Received some unexpected JSON from http://x/: invalid type", "index_broken"),
+        ("Because there are no versions of alpha and you require alpha, it is impossible", "no_version"),
         ("error: something new", "packages"),
         ("", "packages"),
     ],
@@ -160,3 +172,88 @@ def test_an_extra_counts_as_a_need_only_where_it_was_asked_for(tmp_path: Path) -
     assert asked.packages["plots"].needed_by == ["frame"]
     assert asked.needed(["frame"]) == {"frame", "plots", "numbers"}
     assert asked.requires(asked.packages["frame"]) == ["numbers"]
+
+
+def described(packages: Path, name: str, *lines: str, record: bytes = b"") -> None:
+    """A package that says this of itself."""
+    folder = packages / f"{name}-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("\n".join(["Metadata-Version: 2.1", f"Name: {name}", "Version: 1.0", *lines]))
+    (folder / "RECORD").write_bytes(record)
+
+
+def test_a_package_that_describes_itself_badly_hides_neither_others_nor_itself(tmp_path: Path) -> None:
+    described(tmp_path, "honest")
+    described(tmp_path, "marks", "Requires-Dist: honest; python_version ~= 'abc'", "Requires-Dist: honest")
+    described(tmp_path, "files", record=b'files.py,sha256=x,no-number\n"open')
+    described(tmp_path, "sizes", record=b"sizes.py,,99999999999999999999999999\nmore.py,,-5\n")
+    described(tmp_path, "nested", f"Requires-Dist: honest; {'(' * 900}python_version > '3'{')' * 900}")
+    (tmp_path / "nameless-1.0.dist-info").mkdir()
+    found = Installed(tmp_path, "3.11.2", locked=[("nameless", "1.0"), ("honest", "1.0")]).packages
+    assert sorted(found) == ["files", "honest", "marks", "nameless", "nested", "sizes"]
+    assert found["honest"].needed_by == ["marks"], "a marker that makes no sense holds nowhere"
+    badly = Installed(tmp_path, "3.11.2")
+    assert badly.requires(badly.packages["marks"]) == ["honest"]
+    assert found["nameless"].version == "1.0", "what is in the lock can be removed"
+    assert 0 <= found["sizes"].size < 1 << 50
+
+
+def test_no_more_of_a_description_is_read_than_an_honest_one_has(tmp_path: Path) -> None:
+    described(tmp_path, "large", "Summary: small", "", "x" * (3 * MAX_METADATA))
+    described(tmp_path, "many", *(f"Requires-Dist: large; extra == 'e{number}'" for number in range(20_000)))
+    assert len(FoundDistribution(tmp_path / "large-1.0.dist-info").read_text("METADATA") or "") == MAX_METADATA
+    found = Installed(tmp_path, "3.11.2").packages
+    assert found["large"].summary == "small"
+    assert len(found["many"].requires) == MAX_REQUIRES
+
+
+def test_a_long_marker_is_read_to_its_end(tmp_path: Path) -> None:
+    described(tmp_path, "base")
+    machines = " or ".join(f"platform_machine == 'machine{number}'" for number in range(20))
+    described(tmp_path, "user", f"Requires-Dist: base; python_version > '3' or {machines}")
+    assert Installed(tmp_path, "3.11.2").packages["base"].needed_by == ["user"]
+
+
+@pytest.mark.parametrize(
+    ("page", "kind"),
+    [
+        (b"[" * 1_000_000, "application/vnd.pypi.simple.v1+json"),
+        (b'{"files": 5}', "application/vnd.pypi.simple.v1+json"),
+        (b'{"files": [5, {"filename": 5}, {}]}', "application/vnd.pypi.simple.v1+json"),
+        (b"<a x='" * 1_000_000, "text/html"),
+        (b"<a " * 1_000_000, "text/html"),
+        (b"\xff\0<a href", "text/html"),
+    ],
+)
+def test_junk_of_an_index_offers_nothing_and_takes_no_time(page: bytes, kind: str) -> None:
+    before = time.process_time()
+    with contextlib.suppress(Unreachable):
+        assert told_files(page, kind) == []
+    assert time.process_time() - before < 5, "an HTML parser takes minutes"
+
+
+def test_an_index_tells_of_a_bounded_number_of_files() -> None:
+    assert len(told_files(b"<a href=x>" * (MAX_FILES + 1), "text/html")) == MAX_FILES
+
+
+def test_links_of_an_index_are_read_as_people_write_them() -> None:
+    page = b"""<a href="../alpha-1.0-py3-none-any.whl#sha256=ab" data-requires-python="&gt;=3.8,&lt;4">alpha</a><br/>
+    <A data-yanked HREF='x/alpha%2D2.0.tar.gz?x=1'>b</A><a class=x href=alpha-3.0.tar.gz>c</a>
+    <a data-yanked="it's bad > x" href="alpha-4.0.tar.gz"><abbr href="alpha-5.0.tar.gz">"""
+    assert told_files(page, "text/html") == [
+        OfferedFile("alpha-1.0-py3-none-any.whl", ">=3.8,<4"),
+        OfferedFile("alpha-2.0.tar.gz", yanked=True),
+        OfferedFile("alpha-3.0.tar.gz"),
+        OfferedFile("alpha-4.0.tar.gz", yanked=True),
+    ]
+
+
+def test_a_bundle_that_claims_to_be_encrypted_is_damaged(tmp_path: Path) -> None:
+    content = io.BytesIO()
+    write_bundle(content, Lock(), "3.11.2", ["alpha"], [])
+    damaged = bytearray(content.getvalue())
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # APPNOTE 4.3.7 and 4.3.12: bit 0
+        damaged[damaged.index(signature) + flags] |= 1
+    with pytest.raises(ServiceError) as refused:
+        read_bundle(io.BytesIO(damaged), "3.11.2", tmp_path)
+    assert refused.value.code == "bad_bundle"

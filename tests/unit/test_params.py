@@ -127,3 +127,10 @@ def test_it_is_said_how_to_give_a_file(cli: bool, hint: str) -> None:
         with pytest.raises(ServiceError) as caught:
             bind([LOG], given, {}, CallMade(cli=cli))
         assert hint in (caught.value.hint or "")
+
+
+def test_on_a_command_line_a_missing_file_comes_with_the_words_of_its_author() -> None:
+    log = ParamInfo(name="log", type=ParamType.FILE, help="a wrapper.log; documents/samples/wrapper.log is one to try")
+    with pytest.raises(ServiceError) as caught:
+        bind([log], {}, {}, CallMade(cli=True))
+    assert caught.value.hint == f"Hand it over with --file log=PATH. It is {log.help}."

@@ -117,7 +117,13 @@ def of_schema(number: int, path: Path) -> None:
     path.chmod(0o600)
 
 
-@pytest.mark.parametrize("number", range(1, len(RELEASED) + 1))
+OFTEN = {1, 12, len(RELEASED)}
+"""The others are tried with what takes long: each differs from the one before by one migration."""
+
+
+@pytest.mark.parametrize(
+    "number", [pytest.param(at, marks=() if at in OFTEN else pytest.mark.slow) for at in range(1, len(RELEASED) + 1)]
+)
 async def test_nothing_of_an_older_schema_is_lost(number: int, tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     of_schema(number, path)

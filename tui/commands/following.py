@@ -115,6 +115,7 @@ async def follow_to_end(
             out=out,
             save_buffers=save_buffers,
             whole=whole,
+            printed=follower.printed,
         )
         code = exit_codes.of_run(info) if exit_status and ended_by is None else code
         return code if whole or as_json else code or exit_codes.FAILED
@@ -131,10 +132,11 @@ async def _end(
     out: str | None,
     save_buffers: Mapping[str, str],
     whole: bool,
+    printed: bool,
 ) -> int:
     """Show how the run ended, and take the files and buffers that it left."""
     if not as_json:
-        show_end(info, streams, whole=whole)
+        show_end(info, streams, whole=whole, printed=printed)
     if info.files and out is not None:
         await write_files(client, info, out, streams)
     elif left := [file for file in info.files if file.name not in save_buffers]:
@@ -185,6 +187,8 @@ class _Follower:
         self._told_unrecorded = False
         self._shows_progress = False
         self.chunks: list[OutputChunk] = []
+        self.printed = False
+        """It wrote something to stdout."""
         self.whole = True
         """Nothing was missing of what was printed."""
         self.info: RunInfo | None = None
@@ -271,6 +275,7 @@ class _Follower:
         if self._keep:
             self.chunks.extend(chunks)
             return
+        self.printed |= any(chunk.stream is Stream.STDOUT for chunk in chunks)
         self.whole &= write_output(chunks, self._streams)
         if self._streams.out.closed:
             self._signals.requested.set()
@@ -312,9 +317,16 @@ def write_output(chunks: Sequence[OutputChunk], streams: Streams) -> bool:
     return whole
 
 
-def show_end(info: RunInfo, streams: Streams, *, whole: bool) -> None:
-    """The result of a run to stdout; what went wrong to stderr. ``whole``: all of its output was printed."""
-    show_result(info, streams)
+def show_end(info: RunInfo, streams: Streams, *, whole: bool, printed: bool) -> None:
+    """The result of a run to stdout; what went wrong to stderr.
+
+    Args:
+        info: The run, finished.
+        streams: Where to.
+        whole: All of its output was printed.
+        printed: It wrote to stdout: on a terminal a long result does not push that out of sight.
+    """
+    show_result(info, streams, on_demand=printed and not info.unrecorded)
     if info.note:
         streams.notify(NOT_KEPT.sub(_printed, info.note) if whole else info.note)
     if info.outcome is Outcome.OK:
@@ -331,8 +343,11 @@ def _printed(sentence: re.Match[str]) -> str:
     )
 
 
-def show_result(info: RunInfo, streams: Streams) -> None:
-    """What a run left as its result, to stdout: laid out on a terminal, as it was recorded everywhere else."""
+def show_result(info: RunInfo, streams: Streams, *, on_demand: bool = False) -> None:
+    """What a run left as its result, to stdout: laid out on a terminal, as it was recorded everywhere else.
+
+    ``on_demand``: of one that takes many lines of a terminal, only how to see it.
+    """
     if info.result is None or (info.has_value and info.value is None):
         return
     streams.out.fresh_line()
@@ -341,10 +356,13 @@ def show_result(info: RunInfo, streams: Streams) -> None:
         return
     import shutil
 
-    from tui.text.results import result_lines
+    from tui.text.results import SHORT, result_lines
 
     width = shutil.get_terminal_size().columns
     lines = result_lines(info, width, width)
+    if on_demand and sum(1 + len(line) // width for line in lines) > SHORT:
+        streams.notify(f"the result has {len(lines):,} lines: gatewright runs show {info.id}")
+        return
     streams.out.line("\n".join(lines))
     if lines != result_lines(info, width):
         streams.notify("the result is wider than this terminal; --json, or a pipe, has all of it")

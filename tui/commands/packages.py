@@ -145,7 +145,9 @@ def show_package(invocation: Invocation, package: str, environment: str) -> None
 @common_options
 @click.pass_obj
 def search(invocation: Invocation, name: str, environment: str) -> None:
-    """Search what the package index offers by a name, or by its beginning.
+    """Search which versions the package index offers of the package NAME.
+
+    An index is asked for one exact name: it has no search. A wheelhouse is searched by the beginning of names, too.
 
     \b
     Example:
@@ -330,7 +332,7 @@ def create_environment(invocation: Invocation, name: str, requirements: tuple[st
 @common_options
 @click.pass_obj
 def remove_environment(invocation: Invocation, name: str) -> None:
-    """Remove an environment. Runs that go on finish with it.
+    """Remove an environment that no script's header names. Runs that go on finish with it.
 
     \b
     Example:

@@ -85,8 +85,9 @@ async def _show_progress(client: EngineClient, streams: Streams, kind: str) -> N
                 data = event.data if isinstance(event.data, dict) else {}
                 if event.type == "task" and data.get("kind") == kind:
                     numbers.add(data.get("id"))
-                    done = data.get("done", 0)
-                    shown = f"{data['doing']} {done:,}" if data.get("doing") and done else data.get("doing") or shown
+                    done, total = data.get("done", 0), data.get("total", 0)
+                    share = f" {done:,} of {total:,}" if total else f" {done:,}" if done else ""
+                    shown = f"{data['doing']}{share}" if data.get("doing") else shown
                     if shown:
                         streams.err.overwrite(shown)
                 elif event.type == "task_output" and data.get("id") in numbers:

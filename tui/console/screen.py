@@ -383,10 +383,11 @@ class ConsoleScreen(FullScreen[None]):
 
     async def _cancel_task(self, task_id: int) -> None:
         from engine.registry.sync import TASKS_CANCEL, TaskParams
+        from tui.text.labels import TASKS
 
         with self.parts.problems_told(self.notify_error):
             task = await self.parts.connection.client.call(TASKS_CANCEL, TaskParams(task_id=task_id))
-            self.notify(f"{task.kind}: {task.state}")
+            self.notify(f"{TASKS.get(task.kind, task.kind)}: {task.state}")
 
     def kill(self, run_id: int) -> None:
         in_background(self, "kill", self._kill, run_id)

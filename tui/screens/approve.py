@@ -100,7 +100,7 @@ class ApproveScreen(Dialog[Decision]):
         line = self.query_one("#own-edits", Static)
         line.display = self._edits_left > 0
         line.update(f"own edits: {time_left(self._edits_left)} left, {action('approve_edits').key} ends it")
-        self.query_one(".dialog--keys", Static).update(_in_lines(self._offered()))
+        self.query_one(".dialog--keys", Static).update(_in_lines(self._hints()))
 
     async def action_show_text(self) -> None:
         """From what is asked to the difference of the text, and back."""
@@ -149,6 +149,12 @@ class ApproveScreen(Dialog[Decision]):
             left_out.add("approve_edits")  # the line above the keys says what its key does
         return [item for item in footer_hints(Scope.APPROVAL) if item.name not in left_out]
 
+    def _hints(self) -> Iterable[str]:
+        """Each key that is offered, with what it does here."""
+        for item in self._offered():
+            packages_only = item.name == "approve_text" and not self._review.asked
+            yield f"{item.key} {'approve these packages' if packages_only else item.hint}"
+
     def action_refuse_text(self) -> None:
         self.dismiss(Decision.REFUSE)
 
@@ -162,11 +168,10 @@ class ApproveScreen(Dialog[Decision]):
         line.display = bool(problem)
 
 
-def _in_lines(offered: Iterable[Action]) -> str:
+def _in_lines(hints: Iterable[str]) -> str:
     """Return the keys with what they do, as many in a line as fit, none of them broken."""
     lines: list[str] = []
-    for item in offered:
-        hint = f"{item.key} {item.hint}"
+    for hint in hints:
         if lines and len(lines[-1]) + 2 + len(hint) <= KEYS_WIDTH:
             lines[-1] += f"  {hint}"
         else:
@@ -182,7 +187,7 @@ def _asked_lines(review: PermissionReview) -> Iterable[Widget]:
         if one.problem:
             yield Static(f"! {sanitise_line(one.problem)}", classes="approval--remark -problem", markup=False)
         for remark in _remarks(one):
-            yield Static(sanitise_line(remark), classes="approval--remark", markup=False)
+            yield _remark(remark)
     for grant in review.removed:
         yield _permission(grant.access, grant.path, "- not asked any more", bold=False)
     for file in review.shared:
@@ -198,27 +203,29 @@ def _asked_lines(review: PermissionReview) -> Iterable[Widget]:
 
 
 def _package_lines(environment: ReviewedEnvironment) -> Iterable[Widget]:
-    """Every package with its version and where it comes from."""
+    """What it names, and every package that this comes to: its version, its size, where it comes from."""
+    yield _remark(f"it names {', '.join(environment.requirements)}")
     for one in environment.packages:
         same = one.change == "same"
         what = "approved" if same else f"{'-' if one.change == 'removed' else '+'} {one.change}"
         name = f"{one.name} {one.version or one.before}"
-        yield _permission("package", name, what, bold=not same)
-        parts = (one.origin, size(one.size) if one.size else "", f"was {one.before}" if one.before and not same else "")
-        if any(parts):
-            told = sanitise_line("  ".join(filter(None, parts)))
-            yield Static(told, classes="approval--remark", markup=False)
+        was = f"was {one.before}" if one.before and not same and one.version else ""
+        parts = (what, was, size(one.size) if one.size else "", one.origin)
+        yield _permission("package", name, sanitise_line("  ".join(filter(None, parts))), bold=not same)
     if environment.problem:
         yield Static(f"! {sanitise_line(environment.problem)}", classes="approval--remark -problem", markup=False)
-    remarks = [f"it names {', '.join(environment.requirements)}"]
     if environment.python:
-        remarks.append(f"for Python {environment.python}, with the lock {environment.lock[:SHORT_HASH]}")
+        sizes = sum(one.size for one in environment.packages if one.change != "removed")
+        whole = f", {size(sizes)} in all" if sizes else ""
+        yield _remark(f"for Python {environment.python}, with the lock {environment.lock[:SHORT_HASH]}{whole}")
     if not environment.packages and not environment.problem:
-        remarks.append("an administrator is shown which packages that comes to")
+        yield _remark("an administrator is shown which packages that comes to")
     if environment.others:
-        remarks.append(f"the same counts for {', '.join(environment.others)}")
-    for remark in remarks:
-        yield Static(sanitise_line(remark), classes="approval--remark", markup=False)
+        yield _remark(f"the same counts for {', '.join(environment.others)}")
+
+
+def _remark(text: str) -> Widget:
+    return Static(sanitise_line(text), classes="approval--remark", markup=False)
 
 
 def _permission(access: str, path: str, change: str, *, bold: bool) -> Widget:

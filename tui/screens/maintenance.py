@@ -23,6 +23,7 @@ from tui.connection import EngineConnection, problems_told
 from tui.messages import EngineAway, PoolChanged, RebuildEnded, TaskChanged
 from tui.screens.full_screen import FullScreen
 from tui.text.formats import clock, duration
+from tui.text.labels import TASKS
 from tui.text.sanitise import sanitise_line
 from tui.widgets.key_hints import KeyHints
 from tui.widgets.row_list import Row, RowList
@@ -33,7 +34,6 @@ _LABELS = {
     "rebuild_scripts": ("Rebuild scripts", "make the index of scripts anew from the files"),
     "rebuild_all": ("Rebuild everything", "that, and look through history and approvals"),
 }
-_KINDS = {"rebuild": "rebuild", "diff": "scan for differences", "decisions": "decisions about differences"}
 NO_REPORT = "No rebuild was begun here yet. A rebuild touches no file; its report will stand here."
 
 
@@ -144,7 +144,7 @@ class MaintenanceScreen(FullScreen[None]):
     async def _cancel(self, task_id: int) -> None:
         with problems_told(self.notify_error):
             ended = await self._connection.client.call(TASKS_CANCEL, TaskParams(task_id=task_id))
-            self._status.show_remark(f"{_KINDS.get(ended.kind, ended.kind)}: {ended.state}")
+            self._status.show_remark(f"{TASKS.get(ended.kind, ended.kind)}: {ended.state}")
 
     # Showing.
 
@@ -161,7 +161,7 @@ class MaintenanceScreen(FullScreen[None]):
 
 def task_text(task: TaskInfo) -> str:
     """``rebuild by alice: reading 4,012   c cancel`` or how it ended."""
-    name = f"{_KINDS.get(task.kind, task.kind)} by {task.actor}"
+    name = f"{TASKS.get(task.kind, task.kind)} by {task.actor}"
     if task.state is TaskState.RUNNING:
         text = f"{name}: {task.doing or 'begins'} {task.done:,}   {action('cancel_task').key} cancel"
     else:

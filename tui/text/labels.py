@@ -1,4 +1,4 @@
-"""How states of default scripts, reasons of versions and permissions are said, on every surface alike."""
+"""How states of default scripts, kinds of tasks, reasons of versions and permissions are said everywhere."""
 
 from __future__ import annotations
 
@@ -19,6 +19,18 @@ STATES: Mapping[DefaultState, str] = MappingProxyType(
         DefaultState.MISSING: "not there",
     }
 )
+
+TASKS: Mapping[str, str] = MappingProxyType(
+    {
+        "rebuild": "rebuild",
+        "diff": "scan",
+        "decisions": "decisions",
+        "render": "render",
+        "packages": "packages",
+        "environment": "script's packages",
+    }
+)
+"""By kind of a task, as short as the tasks tab has room for."""
 
 
 def what_replaced(version: ScriptVersion) -> str:

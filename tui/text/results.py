@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 LAID_OUT = 100_000
 """Characters of a result up to which it is laid out over lines."""
 
+SHORT = 3
+"""Lines of a result that are shown behind what a run printed; a longer one is shown when the user asks for it."""
+
 DEEPEST = 4
 """Levels of lists and objects that are laid out; what is in them stands on one line."""
 

@@ -21,7 +21,7 @@ from tui.actions import Scope, action, bindings
 from tui.text.formats import clock, progress_text, size
 from tui.text.isolation import run_isolation
 from tui.text.labels import granted
-from tui.text.results import INDENT, result_lines
+from tui.text.results import INDENT, SHORT, result_lines
 from tui.text.sanitise import sanitise_line
 from tui.text.wrapping import INDENT as WRAP_INDENT
 from tui.text.wrapping import line_starts
@@ -30,9 +30,6 @@ from tui.widgets.task_pane import state_text, time_text
 
 ONE_LINE = 60
 """Characters of a result that are shown on one line."""
-
-SHORT_RESULT = 3
-"""Lines of a result that are shown behind what a run printed; a longer one is shown when the user asks for it."""
 
 NAMED_FILES = 2
 """Files of a run that the line above its output names."""
@@ -203,7 +200,7 @@ class OutputPane(Vertical):
             self._view.finish("- not all of the output is kept -")
         result = result_lines(run, ONE_LINE)
         lines = ("result:", *(INDENT + line for line in result)) if len(result) > 1 else ()
-        if self._printed and len(result) > SHORT_RESULT:
+        if self._printed and len(result) > SHORT:
             self._folded = lines
         elif lines:
             self._view.show_result("\n".join(lines))

@@ -15,6 +15,7 @@ from textual.timer import Timer
 from tui.actions import Scope, bindings
 from tui.text.condensed import count_text
 from tui.text.formats import age, clock, duration, percent
+from tui.text.labels import TASKS
 from tui.text.sanitise import sanitise_line
 from tui.widgets.live_table import Column, LiveTable, TableRow
 from tui.widgets.row_list import RowList
@@ -197,7 +198,7 @@ def _task_row(task: TaskInfo) -> TableRow:
 def progress_text(task: TaskInfo) -> str:
     """``render 4,012/10,000``, or only how many where the whole is not known."""
     count = f"{task.done:,}/{task.total:,}" if task.total else f"{task.done:,}" if task.done else ""
-    return sanitise_line(f"{task.kind} {count}".rstrip())
+    return sanitise_line(f"{TASKS.get(task.kind, task.kind)} {count}".rstrip())
 
 
 def rate_text(task: TaskInfo) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from packaging.utils import canonicalize_name
+
 from engine.api.compat.endpoint import now_ms
 from engine.api.compat.script_python import NO_PYTHON, ScriptPython, short
 from engine.api.host import EngineHost
@@ -343,4 +345,4 @@ async def _within(change: Any) -> Any:  # noqa: ANN401 - what an installation an
 
 
 def _same(one: OfferedPackage, name: str) -> bool:
-    return one.name.lower().replace("_", "-").replace(".", "-") == name.lower().replace("_", "-").replace(".", "-")
+    return canonicalize_name(one.name) == canonicalize_name(name)

@@ -18,7 +18,7 @@ from engine.models.macros import Read
 from engine.models.runs import Outcome, Priority, RunError, RunKind, Stream
 from engine.pool.batch import BatchSession, Part, calls_frame
 from engine.pool.calls import error
-from engine.pool.job import HostCalls, Job, JobRejected, Profile, QueueFull, Reply
+from engine.pool.job import Environment, HostCalls, Job, JobRejected, Profile, QueueFull, Reply
 from engine.pool.outcome import Ending
 from engine.pool.pool import Pool
 from engine.services.macros.executor import MAX_RESULTS, Chunk, ChunkResult, HashedReply, MacroSource
@@ -109,9 +109,10 @@ class LocalExecutor:
         self._pool = pool
         self._run_id = run_id
         self._actor = actor
-        self._environment = (
-            pool.environment
-        )  # a batch that goes on while it is switched ends in the one that it began in
+        # A batch that goes on while it is switched ends in the one that it began in.
+        self._environment = pool.environment
+        self._environments: set[Environment] = set()
+        self._hold(self._environment)
         self._workers = max(1, workers)
         self._in_flight = max(1, in_flight)
         self._wall = wall or LONGEST_BATCH
@@ -193,6 +194,14 @@ class LocalExecutor:
             await asyncio.wait(self._endings)
         if self._calls is not None:
             self._calls.end()
+        while self._environments:
+            self._pool.release(self._environments.pop())
+
+    def _hold(self, environment: Environment) -> None:
+        """Keep an environment there until the end: its child may be let go, and another one be made."""
+        if environment not in self._environments:
+            self._environments.add(environment)
+            self._pool.hold(environment)
 
     def _stop(self) -> None:
         self._cancelled = True
@@ -265,6 +274,8 @@ class LocalExecutor:
         child.session.send(part)
 
     def _start(self, macro: MacroSource) -> _MacroChild:
+        environment = macro.environment or self._environment
+        self._hold(environment)
         child = _MacroChild(macro)
         child.session = BatchSession(lambda _session, part: self._part_done(child, part))
         limits = replace(macro.limits, wall=self._wall)
@@ -281,7 +292,7 @@ class LocalExecutor:
             shared=macro.shared,
             shared_folder=self._pool.settings.scripts,
             limits=limits,
-            profile=Profile(environment=macro.environment or self._environment, preloads=macro.preloads),
+            profile=Profile(environment=environment, preloads=macro.preloads),
             priority=self._priority,
             queue_wait=LONGEST_BATCH,
             batch=child.session,

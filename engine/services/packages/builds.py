@@ -16,7 +16,7 @@ import shutil
 import signal
 import stat
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -30,7 +30,7 @@ from engine.pool.environment import environment_at, interpreter_version
 from engine.pool.job import Environment
 from engine.sandbox.interpreters import distrust
 from engine.services.access import ServiceError
-from engine.services.packages.installed import Installed
+from engine.services.packages.installed import FoundDistribution, Installed, found_distributions
 from engine.services.packages.lock import BadLock, Lock
 from engine.services.packages.uv import PythonProgram, Tell, Uv, give_way
 from store import disk
@@ -42,8 +42,14 @@ FORMAT = 1
 COMPILE_WAIT = 600.0
 """Seconds for the compiling of all modules of a build."""
 
+COUNT_EVERY = 0.25
+"""Seconds between two looks at how far a build is."""
+
 FRESH = 60.0
 """Seconds after which a finished build must have a name or a claim, or be in use."""
+
+Count = Callable[[str, int, int], None]
+"""Takes what is being done, how far it is, and how much there is of it."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -102,6 +108,7 @@ class Builds:
         requirements: Sequence[str] = (),
         by: str = "",
         tell: Tell | None = None,
+        count: Count | None = None,
         claim: Callable[[Path], None] | None = None,
     ) -> Environment:
         """Make a build of a lock's packages. No name leads to it yet. What fails or is cancelled leaves nothing.
@@ -113,23 +120,25 @@ class Builds:
             requirements: What was asked for.
             by: Who asked.
             tell: Hears each line of what happens.
+            count: Hears now and then how many packages are fetched and installed, and modules compiled.
             claim: Called with the finished build before ``collect`` may take it; blocks.
 
         Raises:
             ServiceError: It could not be made, or a package wrote where none may; the sentence says why.
         """
-        prefix = self.folder / BUILDS / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+        prefix = self._new_prefix()
         environment = _environment(prefix, python.path, python.version, name)
         self._making.add(prefix)
         try:
             await asyncio.to_thread(_skeleton, environment)
-            await self.uv.install(lock, prefix, tell=tell)
+            async with _counted(lambda: self._so_far(lock, environment), count):
+                await self.uv.install(lock, prefix, tell=tell)
             await asyncio.to_thread(_check, environment)
             if lock.packages:
                 if tell is not None:
                     tell("Compiling")
                 await asyncio.to_thread(self._take_compiled, environment, lock)
-                await _compile(environment)
+                await _compile(environment, count)
             record = BuildRecord(
                 FORMAT, name, str(python.path), python.version, tuple(requirements), lock.text,
                 tuple(import_names(environment.packages)), time.time(), by,
@@ -155,6 +164,17 @@ class Builds:
         finally:
             self._making.discard(prefix)
         return environment
+
+    def _new_prefix(self) -> Path:
+        """Return a folder for a build that no other one has."""
+        return self.folder / BUILDS / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+
+    def _so_far(self, lock: Lock, environment: Environment) -> tuple[str, int, int]:
+        """Return how far the installation of a lock is. Blocks."""
+        installed = sum(1 for _ in environment.packages.glob("*.dist-info"))
+        if installed:
+            return "installing", installed, len(lock.packages)
+        return "fetching", self.uv.fetched(lock), len(lock.packages)
 
     def _take_compiled(self, environment: Environment, lock: Lock) -> None:
         """Copy what other builds have compiled of the same wheels: that takes longest. Blocks."""
@@ -276,22 +296,27 @@ class Builds:
         if place.is_symlink() or not place.is_dir():
             return
         (self.folder / BUILDS).mkdir(mode=0o700, exist_ok=True)
-        build = f"{BUILDS}/{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+        prefix = self._new_prefix()
+        build = f"{BUILDS}/{prefix.name}"
         if (found := environment_at(place)) is not None and not (place / RECORD).exists():
             _finish(place, self.unmanaged(name, found))
-        with disk.open_folder(self.folder) as folder:
-            # A link that leads nowhere where it is, and to the folder once the two have changed places.
-            os.symlink(build, build, dir_fd=folder)
-            try:
-                disk.exchange(folder, name, build)
-            except disk.ExchangeUnsupportedError:
-                os.unlink(build, dir_fd=folder)
-                os.rename(name, build, src_dir_fd=folder, dst_dir_fd=folder)
-                os.symlink(build, name, dir_fd=folder)
-            except BaseException:
-                disk.remove_quietly(folder, build)
-                raise
-            os.fsync(folder)
+        self._making.add(prefix)  # until the name leads there, ``collect`` would take it for one that nothing needs
+        try:
+            with disk.open_folder(self.folder) as folder:
+                # A link that leads nowhere where it is, and to the folder once the two have changed places.
+                os.symlink(build, build, dir_fd=folder)
+                try:
+                    disk.exchange(folder, name, build)
+                except disk.ExchangeUnsupportedError:
+                    os.unlink(build, dir_fd=folder)
+                    os.rename(name, build, src_dir_fd=folder, dst_dir_fd=folder)
+                    os.symlink(build, name, dir_fd=folder)
+                except BaseException:
+                    disk.remove_quietly(folder, build)
+                    raise
+                os.fsync(folder)
+        finally:
+            self._making.discard(prefix)
 
     def unmanaged(self, name: str, environment: Environment) -> BuildRecord:
         """Return what is known of an older environment, which was installed into by hand. Blocks."""
@@ -447,7 +472,29 @@ def _hostile(what: str) -> ServiceError:
     )
 
 
-async def _compile(environment: Environment) -> None:
+@contextlib.asynccontextmanager
+async def _counted(look: Callable[[], tuple[str, int, int]], count: Count | None) -> AsyncIterator[None]:
+    """Tell how far something is while the block goes on. ``look`` blocks."""
+
+    async def counting(count: Count) -> None:
+        while True:
+            count(*await asyncio.to_thread(look))
+            await asyncio.sleep(COUNT_EVERY)
+
+    if count is None:
+        yield
+        return
+    task = asyncio.ensure_future(counting(count))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, OSError):
+            raise error  # a cancelled task says so where it is told how far it is
+
+
+async def _compile(environment: Environment, count: Count | None = None) -> None:
     """Compile all modules, so that no run has to: a sandboxed one could not keep it. Nothing of them is executed.
 
     What does not compile is left to the run that imports it.
@@ -466,9 +513,16 @@ async def _compile(environment: Environment) -> None:
         start_new_session=True,
     )
     give_way(process.pid)
+    waiting = list(reversed(missing))
+
+    def compiled() -> tuple[str, int, int]:
+        while waiting and _compiled(waiting[-1], environment.version).exists():
+            waiting.pop()
+        return "compiling", len(missing) - len(waiting), len(missing)
+
     try:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(COMPILE_WAIT):
+            async with asyncio.timeout(COMPILE_WAIT), _counted(compiled, count):
                 await process.communicate("".join(f"{path}\n" for path in missing).encode("utf-8", "surrogateescape"))
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -478,10 +532,8 @@ async def _compile(environment: Environment) -> None:
 
 def _copy_compiled(source: Environment, target: Environment, shared: set[tuple[str, str]]) -> None:
     names = {name for name, _ in shared}
-    for distribution in metadata.distributions(path=[str(target.packages)]):
-        if canonicalize_name(distribution.name) not in names:
-            continue
-        for file in distribution.files or []:
+    for distribution in found_distributions(target.packages):
+        for file in _files_of(distribution, names):
             if file.suffix != ".py" or file.is_absolute() or ".." in file.parts:
                 continue
             made = _compiled(target.packages / file, target.version)
@@ -490,6 +542,14 @@ def _copy_compiled(source: Environment, target: Environment, shared: set[tuple[s
                 shutil.copyfile(_compiled(source.packages / file, target.version), made, follow_symlinks=False)
             except OSError:  # half of it would be imported
                 made.unlink(missing_ok=True)
+
+
+def _files_of(distribution: FoundDistribution, names: Iterable[str]) -> list[metadata.PackagePath]:
+    """Return the files of a package if it is one of ``names``; of what cannot be read, none."""
+    with contextlib.suppress(Exception):  # whatever it says of itself
+        if canonicalize_name(distribution.name) in names:
+            return distribution.files or []
+    return []
 
 
 def _compiled(path: Path, version: str) -> Path:
@@ -509,7 +569,13 @@ def _not_compiled(environment: Environment) -> list[Path]:
 
 
 def _finish(prefix: Path, record: BuildRecord) -> None:
-    """Have everything on the disk, then say that the build is one."""
+    """Have everything on the disk, then say that the build is one.
+
+    Raises:
+        OSError: It is not all on the disk.
+    """
     with disk.open_folder(prefix) as folder:
-        _libc.syncfs(folder)
+        if _libc.syncfs(folder) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
         disk.replace_file(folder, RECORD, msgspec.json.format(msgspec.json.encode(record), indent=1), 0o600)

@@ -12,6 +12,8 @@ import hashlib
 import os
 import shutil
 import ssl
+import struct
+import time
 import zipfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
@@ -31,10 +33,17 @@ from engine.services.packages.uv import Uv
 FORMAT = 1
 MAX_BUNDLE = 8 << 30
 PIECE = 1 << 20
+UNUSED_FOR = 3600.0
+"""Seconds for which a wheel of a bundle stays although no build was made of it: that may take a while."""
+
 SILENCE = 30.0
 """Seconds that an index may take for the next part of a file."""
 
 _ABOUT, _LOCK, _WHEELS = "bundle.json", "pylock.toml", "wheels/"
+
+
+_DAMAGED = (zipfile.BadZipFile, KeyError, EOFError, ValueError, OverflowError, RuntimeError, struct.error)
+"""Errors of ``zipfile``, ``json`` and ``msgspec`` about what is no bundle, or is made to look like one."""
 
 
 class BundleAbout(Model, frozen=True):
@@ -54,14 +63,22 @@ async def fetch_wheels(lock: Lock, uv: Uv, folder: Path) -> list[Path]:
         OSError: It cannot be written.
     """
     addresses = [*uv.settings.extra_indexes, await uv.default_index() if uv.has_index else ""]
-    made = []
+    made: list[Path] = []
+    total = 0
     trusted = ssl.create_default_context()
     async with httpx2.AsyncClient(verify=trusted, follow_redirects=True, timeout=SILENCE) as client:
         for package in lock.packages:
             place = folder / package.file
             found = hashlib.sha256()
             with place.open("xb") as file:
+                size = 0
                 async for piece in _content(client, package, addresses):
+                    size += len(piece)
+                    total += len(piece)
+                    if 0 < package.size < size:
+                        raise _other_hash(package)
+                    if total > MAX_BUNDLE:
+                        raise ServiceError("too_large", "A bundle of these packages would be too large.", status=413)
                     found.update(piece)
                     await asyncio.to_thread(file.write, piece)
             if found.hexdigest() != package.sha256:
@@ -129,7 +146,7 @@ def read_bundle(file: BinaryIO, python: str, folder: Path) -> tuple[list[str], L
             hint="Make one with the same Python and the same kind of host.",
             status=422,
         ) from None
-    except (zipfile.BadZipFile, msgspec.MsgspecError, KeyError, UnicodeDecodeError, NotImplementedError, EOFError):
+    except _DAMAGED:
         raise ServiceError(
             "bad_bundle",
             "This is no bundle of packages, or it is damaged. Nothing was changed.",
@@ -218,11 +235,12 @@ def _other_hash(package: LockedPackage) -> ServiceError:
 
 
 def remove_unused(folder: Path, locks: Sequence[Lock]) -> None:
-    """Remove the wheels of bundles that no build was made of. Blocks."""
+    """Remove the wheels of bundles that no build was made of, but for new ones, of which one is being made. Blocks."""
     used = {unquote(urlsplit(each.url).path) for lock in locks for each in lock.packages}
+    newest = time.time() - UNUSED_FOR
     with contextlib.suppress(OSError):
         for place in folder.iterdir():
-            if str(place) not in used:
+            if str(place) not in used and place.lstat().st_ctime < newest:
                 place.unlink(missing_ok=True)
 
 

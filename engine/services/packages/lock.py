@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from packaging import tags
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.utils import canonicalize_name, parse_wheel_filename
 
 MAX_LOCK = 4 << 20
 """Bytes of a lock that is read."""
@@ -53,6 +53,11 @@ class LockedPackage:
     def file(self) -> str:
         """The file's name."""
         return unquote(urlsplit(self.url).path.rpartition("/")[2])
+
+    @property
+    def path(self) -> str:
+        """Of the file, where it lies on this host."""
+        return unquote(urlsplit(self.url).path)
 
     @property
     def origin(self) -> str:
@@ -104,11 +109,16 @@ class Lock:
             raise BadLock("The lock is too large.")
         try:
             tables = tomllib.loads(text).get("packages", [])
-        except tomllib.TOMLDecodeError as error:
-            raise BadLock(f"The lock is not valid TOML: {error}.") from None
+        except (ValueError, RecursionError) as error:  # also a number that is too long to be one
+            raise BadLock(f"The lock is not valid TOML: {str(error)[:200]}.") from None
         if not isinstance(tables, list) or len(tables) > MAX_PACKAGES:
             raise BadLock("The lock is no lock of packages.")
-        packages = [_package(table, python, source) for table in tables]
+        try:
+            packages = [_package(table, python, source) for table in tables]
+        except BadLock:
+            raise
+        except ValueError:  # urlsplit(), of an address that is none
+            raise BadLock("The lock names a package at an address that cannot be used.") from None
         if len({each.name for each in packages}) != len(packages):
             raise BadLock("The lock names a package twice.")
         return cls(tuple(sorted(packages, key=lambda each: each.name)))
@@ -129,7 +139,7 @@ def fits(wheel: str, python: str) -> bool:
 def _rank(wheel: str, ranks: Mapping[str, int]) -> int:
     try:
         _, _, _, made_for = parse_wheel_filename(wheel)
-    except InvalidWheelFilename:
+    except ValueError:  # also a number that is too long to be one
         return len(ranks)
     return min((ranks.get(str(tag), len(ranks)) for tag in made_for), default=len(ranks))
 

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
+import re
 import ssl
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from html.parser import HTMLParser
+from html import unescape
 from urllib.parse import unquote, urljoin, urlsplit
 
 import httpx2
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.utils import (
-    InvalidSdistFilename,
-    InvalidWheelFilename,
-    canonicalize_name,
-    parse_sdist_filename,
-    parse_wheel_filename,
-)
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
 from packaging.version import Version
 
 from engine.models.packages import OfferedList, OfferedPackage
@@ -27,12 +23,21 @@ from engine.services.packages.lock import fits, without_credentials
 from engine.services.packages.requirements import checked_name
 from engine.services.packages.uv import Uv
 
-MAX_PAGE = 64 << 20
+MAX_PAGE = 24 << 20
 """Bytes that an index may tell of one package."""
+
+MAX_FILES = 50_000
+"""Of one package, of which an index may tell."""
 
 MAX_VERSIONS = 50
 MAX_FOUND = 50
 PATIENCE = 20.0
+
+_LINK = re.compile(
+    r"""<a\s([^<>"']{0,2000}(?:(?:"[^"<]{0,2000}"|'[^'<]{0,2000}')[^<>"']{0,200}){0,20})>""", re.IGNORECASE
+)
+_ATTRIBUTE = re.compile(r"""([\w-]{1,50})\s{0,9}=\s{0,9}("[^"]*"|'[^']*'|[^\s"'=]{1,2000})""")
+"""Of a page as PEP 503 has it, in which a quoted "<" is written as an entity. An HTML parser takes minutes for junk."""
 
 _ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 
@@ -79,7 +84,7 @@ class Offers:
                     warning = f"The package index {host} {reason}."
                     break  # another one must not answer for it
                 if files:
-                    found[name] = _offered(name, files, python, host)
+                    found[name] = await asyncio.to_thread(_offered, name, files, python, host)
                     break
         return OfferedList(packages=list(found.values())[:MAX_FOUND], warning=warning)
 
@@ -123,13 +128,22 @@ class Offers:
                 kind = answer.headers.get("content-type", "")
         except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, OSError):
             raise Unreachable("does not answer") from None
-        return list(_of_json(bytes(data)) if "json" in kind else _of_html(bytes(data)))
+        return await asyncio.to_thread(told_files, bytes(data), kind)
+
+
+def told_files(data: bytes, kind: str) -> list[OfferedFile]:
+    """Return the files that a page of an index names, whatever is in it. Blocks.
+
+    Raises:
+        Unreachable: It is no such page.
+    """
+    return list(itertools.islice(_of_json(data) if "json" in kind else _of_html(data), MAX_FILES))
 
 
 def _of_json(data: bytes) -> Iterator[OfferedFile]:
     try:
         files = json.loads(data)["files"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise Unreachable("does not answer as a package index does") from None
     for file in files if isinstance(files, list) else []:
         if isinstance(file, dict) and isinstance(file.get("filename"), str):
@@ -138,22 +152,10 @@ def _of_json(data: bytes) -> Iterator[OfferedFile]:
 
 
 def _of_html(data: bytes) -> Iterator[OfferedFile]:
-    links = _Links()
-    links.feed(data.decode("utf-8", "replace"))
-    for attributes in links.found:
-        address = attributes.get("href") or ""
-        name = unquote(urlsplit(address).path.rpartition("/")[2])
-        yield OfferedFile(name, attributes.get("data-requires-python") or "", "data-yanked" in attributes)
-
-
-class _Links(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[Mapping[str, str | None]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "a":
-            self.found.append(dict(attrs))
+    for link in _LINK.finditer(data.decode("utf-8", "replace")):
+        attributes = {name.lower(): unescape(value.strip("\"'")) for name, value in _ATTRIBUTE.findall(link[1])}
+        name = unquote(attributes.get("href", "").partition("#")[0].partition("?")[0].rpartition("/")[2])
+        yield OfferedFile(name, attributes.get("data-requires-python", ""), "data-yanked" in link[1].lower())
 
 
 def _parsed(file: str) -> tuple[str, Version] | None:
@@ -162,7 +164,7 @@ def _parsed(file: str) -> tuple[str, Version] | None:
             name, version, _, _ = parse_wheel_filename(file)
         else:
             name, version = parse_sdist_filename(file)
-    except (InvalidWheelFilename, InvalidSdistFilename):
+    except ValueError:  # also a number that is too long to be one
         return None
     return canonicalize_name(name), version
 
@@ -190,6 +192,6 @@ def _fits(file: OfferedFile, python: str) -> bool:
     try:
         if file.requires_python and not SpecifierSet(file.requires_python).contains(python, prereleases=True):
             return False
-    except InvalidSpecifier:
+    except ValueError:
         return False
     return fits(file.name, python)

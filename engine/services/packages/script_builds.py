@@ -100,6 +100,7 @@ class ScriptBuilds:
             requirements=requirements,
             by=by,
             tell=steps,
+            count=steps.count,
             claim=lambda prefix: self._claim(key, prefix),
         )
         self._known.pop(key, None)
@@ -159,11 +160,15 @@ class ScriptBuilds:
 
 
 class _Steps:
-    """Lines of an installation as the progress of a task."""
+    """Lines of an installation, with how far that is, as the progress of a task."""
 
     def __init__(self, lock: Lock, tell: Telling) -> None:
-        self._total = len(lock.packages)
+        self._done, self._total = 0, len(lock.packages)
         self._tell = tell
 
     def __call__(self, line: str) -> None:
-        self._tell(line, 0, 0)
+        self._tell(line, self._done, self._total)
+
+    def count(self, doing: str, done: int, total: int) -> None:
+        self._done, self._total = done, total
+        self._tell(doing, done, total)

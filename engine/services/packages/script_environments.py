@@ -36,7 +36,7 @@ from engine.sandbox.interpreters import Interpreter
 from engine.services.access import Actor, ServiceError
 from engine.services.audit import AuditService
 from engine.services.packages.lock import BadLock, Lock
-from engine.services.packages.requirements import checked_requirements
+from engine.services.packages.requirements import checked_requirements, name_of
 from engine.services.packages.script_builds import ScriptBuilds
 from engine.services.packages.uv import Uv
 from engine.services.tasks import Progress, TaskCancelled, TaskService
@@ -150,7 +150,7 @@ class Building:
 
     def tell(self, doing: str) -> None:
         """Pass a step on to those who wait."""
-        if doing != self.doing:
+        if (doing := doing.strip()) != self.doing:
             self.doing = doing
             for told in list(self._told):
                 told(self.sentence)
@@ -532,19 +532,20 @@ class ScriptEnvironments:
         return self._begin(key, request, lock, interpreter, actor)
 
     def _begin(self, key: str, request: PackageRequest, lock: Lock, interpreter: Interpreter, actor: Actor) -> Building:
-        building = self._building[key] = Building(_label(lock, interpreter))
+        building = self._building[key] = Building(_label(lock, interpreter, request))
 
         async def work(progress: Progress) -> Environment:
             def told(doing: str, done: int, total: int = 0) -> None:
                 progress(doing, done, total)
-                loop.call_soon_threadsafe(building.tell, doing)
+                share = f"{doing}, {done:,} of {total:,}" if done and total else doing
+                loop.call_soon_threadsafe(building.tell, share)
 
             loop = asyncio.get_running_loop()
             asked = request.requirements
             making = asyncio.ensure_future(self._builds.make(key, lock, asked, interpreter, actor.name, told))
             progress.on_stop = making.cancel
             try:
-                told(f"installing {building.label}", 0, len(lock.packages))
+                progress(f"installing {building.label}", 0, len(lock.packages))
                 made = await making
             except asyncio.CancelledError:
                 if progress.stopped:
@@ -658,11 +659,13 @@ def _minor(version: str) -> str:
     return ".".join(version.split(".")[:2])
 
 
-def _label(lock: Lock, interpreter: Interpreter) -> str:
-    """Return the names of the first packages."""
+def _label(lock: Lock, interpreter: Interpreter, request: PackageRequest) -> str:
+    """Return the names of the first packages, those that are asked for before those that come along."""
     if not lock.packages:
         return f"Python {interpreter.version}"
-    first = ", ".join(f"{one.name} {one.version}" for one in lock.packages[:MAX_NAMED])
+    asked = {name_of(each) for each in request.requirements}
+    ordered = sorted(lock.packages, key=lambda one: (one.name not in asked, one.name))
+    first = ", ".join(f"{one.name} {one.version}" for one in ordered[:MAX_NAMED])
     more = len(lock.packages) - MAX_NAMED
     return f"{first} and {more} more" if more > 0 else first
 

@@ -7,6 +7,7 @@ import logging
 import mmap
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,8 +73,17 @@ CHANGE = "packages"
 
 MAX_ENVIRONMENTS = 50
 
+MAX_NAMED = 5
+"""Scripts in one sentence."""
+
 COLLECT_EVERY = 600.0
 """Seconds."""
+
+LEFT_FOR = 60.0
+"""Seconds for which a build stays that a name led to: a run that has found it may be on its way to a process."""
+
+NOT_OFFERED = frozenset({"unknown_package", "no_version", "no_wheel", "yanked", "no_index", "other_python"})
+"""Problems of a package that is not to be had."""
 
 log = logging.getLogger(__name__)
 
@@ -135,6 +145,7 @@ class PackageService:
         named: Finds the interpreter of a version or path; raises ``ServiceError`` and blocks.
         switch: Has scripts run in another default environment; raises ``ServiceError`` if they cannot.
         in_use: Folders of environments that processes have.
+        naming: Returns the paths of scripts whose headers name an environment.
     """
 
     def __init__(
@@ -147,6 +158,7 @@ class PackageService:
         named: Callable[[str], PythonProgram],
         switch: Callable[[Environment], Awaitable[None]],
         in_use: Callable[[], Iterable[Path]],
+        naming: Callable[[str], Awaitable[Sequence[str]]],
     ) -> None:
         self.builds = builds
         self.uv = builds.uv
@@ -157,8 +169,12 @@ class PackageService:
         self._named = named
         self._switch = switch
         self._in_use = in_use
+        self._naming = naming
         self._offers = Offers(self.uv)
         self._bundling = asyncio.Lock()
+        self._left: dict[Path, float] = {}
+        """Builds that a name has led to, and until when."""
+        builds.claims.append(self._spared)
 
     @implements(PACKAGES_LIST)
     async def list(self, environment: str = DEFAULT) -> PackageList:
@@ -326,7 +342,7 @@ class PackageService:
                 python = await asyncio.to_thread(self._named, request.python)
             else:
                 python = (await asyncio.to_thread(self._present, DEFAULT)).python
-            lock = await self.uv.lock(requirements, python, tell=_tell(progress))
+            lock = await self.uv.lock(requirements, python, tell=progress.tell)
             await self._build(request.name, PlannedBuild(python, requirements, lock), actor, progress)
             return await asyncio.to_thread(self._info, request.name)
 
@@ -336,12 +352,20 @@ class PackageService:
 
     @implements(ENVIRONMENTS_REMOVE)
     async def remove(self, name: str, actor: Actor, source: str) -> EnvironmentInfo:
-        """Remove an environment; runs that are in it go on to their end."""
+        """Remove an environment that no script names; runs that are in it go on to their end."""
         if name == DEFAULT:
             raise ServiceError("bad_request", "The default environment cannot be removed: scripts run in it.")
 
         async def work(progress: Progress) -> EnvironmentInfo:  # noqa: ARG001 - it is done at once
             info = await asyncio.to_thread(self._info, name)
+            if paths := await self._naming(name):
+                more = f" and {len(paths) - MAX_NAMED} more" if len(paths) > MAX_NAMED else ""
+                raise ServiceError(
+                    "in_use",
+                    f"The environment {name} is named by {', '.join(paths[:MAX_NAMED])}{more}.",
+                    hint="Change the headers of these scripts first, or remove the scripts.",
+                    status=409,
+                )
             try:
                 await asyncio.to_thread(self.builds.remove, name)
             except OSError as error:
@@ -385,16 +409,26 @@ class PackageService:
                 log.warning("the cache of packages could not be tidied: %s", error)
 
     async def collect(self) -> None:
-        """Remove what no environment, no script and no process needs any longer."""
-        removed = await asyncio.to_thread(self._collect, tuple(self._in_use()))
+        """Remove what no environment, no script and no process needs any longer; what cannot be removed stays."""
+        quiet = self._going_on() is None
+        try:
+            removed = await asyncio.to_thread(self._collect, tuple(self._in_use()), quiet=quiet)
+        except OSError as error:
+            log.warning("builds that nothing needs stay: %s", error)
+            return
         if removed:
             log.info("removed %d builds that nothing needs", len(removed))
 
-    def _collect(self, in_use: Sequence[Path]) -> Sequence[Path]:
+    def _collect(self, in_use: Sequence[Path], *, quiet: bool) -> Sequence[Path]:
         removed = self.builds.collect(in_use)
-        if self._going_on() is None and self.uv.bundled.is_dir():
+        if quiet and self.uv.bundled.is_dir():
             remove_unused(self.uv.bundled, [self.builds.lock(record) for _, record in self.builds.all()])
         return removed
+
+    def _spared(self) -> Sequence[Path]:
+        """Return the builds that have lost their name a moment ago."""
+        now = time.monotonic()
+        return [prefix for prefix, at in list(self._left.items()) if now - at < LEFT_FOR]
 
     async def _change(
         self,
@@ -409,9 +443,9 @@ class PackageService:
         async def work(progress: Progress) -> tuple[PackagePlan, str]:
             present = await asyncio.to_thread(self._present, name)
             progress("resolving", 0)
-            asked = await wanted(present, _tell(progress))
+            asked = await wanted(present, progress.tell)
             plan = _plan(present, asked)
-            same = asked.lock.key == present.lock().key and [*present.record.requirements] == asked.requirements
+            same = asked.lock == present.lock() and [*present.record.requirements] == asked.requirements
             if not (same and present.record.managed and asked.python.path == present.python.path):
                 await self._build(name, asked, actor, progress)
             return plan, asked.lock.key
@@ -475,11 +509,26 @@ class PackageService:
 
     async def _build(self, name: str, wanted: PlannedBuild, actor: Actor, progress: Progress) -> None:
         """Make the build and have its name lead there. From then on it is not cancelled."""
-        progress("installing", 0, len(wanted.lock.packages))
+        progress("fetching", 0, len(wanted.lock.packages))
         made = await self.builds.make(
-            wanted.lock, wanted.python, name, requirements=wanted.requirements, by=actor.name, tell=_tell(progress)
+            wanted.lock,
+            wanted.python,
+            name,
+            requirements=wanted.requirements,
+            by=actor.name,
+            tell=progress.tell,
+            count=progress,
         )
         progress.on_stop = None
+        await self._put_in_place(name, made, progress)
+
+    async def _put_in_place(self, name: str, made: Environment, progress: Progress) -> None:
+        """Have a name lead to a build.
+
+        Raises:
+            ServiceError: It does not; the name leads where it did.
+        """
+        led_to = await asyncio.to_thread(self.builds.prefix, name)
         before = await asyncio.to_thread(self.builds.current, name) if name == DEFAULT else None
         if name == DEFAULT:
             progress("switching", 0)
@@ -490,6 +539,10 @@ class PackageService:
             if before is not None:
                 await self._switch(before)
             raise
+        now = time.monotonic()
+        self._left = {prefix: at for prefix, at in self._left.items() if now - at < LEFT_FOR}
+        if led_to is not None and name != DEFAULT:  # a run of the default one finds it when the pool takes it
+            self._left[led_to] = now
 
     async def _resolved(self, present: Present, request: InstallRequest, tell: Tell | None) -> PlannedBuild:
         requirements = with_requirements(present.record.requirements, checked_requirements(request.requirements))
@@ -506,7 +559,39 @@ class PackageService:
         upgrade: Collection[str],
         tell: Tell | None,
     ) -> Lock:
-        return await self.uv.lock(requirements, python, previous=present.lock(), upgrade=upgrade, tell=tell)
+        try:
+            return await self.uv.lock(requirements, python, previous=present.lock(), upgrade=upgrade, tell=tell)
+        except ServiceError as error:
+            if present.record.managed or error.code not in NOT_OFFERED:
+                raise
+            by_hand = {name_of(each) for each in present.record.requirements}
+            missing = await self._not_offered([each for each in requirements if name_of(each) in by_hand], python, tell)
+            if not missing:
+                raise
+            raise ServiceError(
+                "not_offered",
+                f"The environment {present.name} was installed into by hand, and {_listed(missing)} "
+                f"cannot be had again for Python {python.version}: no index or wheelhouse of the settings offers it. "
+                "Nothing was changed.",
+                hint="Put wheels of that into the wheelhouse, or give it up: gatewright packages uninstall "
+                f"{' '.join(missing)}",
+                status=422,
+            ) from None
+
+    async def _not_offered(
+        self, requirements: Sequence[str], python: PythonProgram, tell: Tell | None
+    ) -> Sequence[str]:
+        """Return the names of those that cannot be had, each by itself: uv tells the first one only."""
+        missing = []
+        for requirement in requirements:
+            if tell is not None:
+                tell(f"Looking for {requirement}")
+            try:
+                await self.uv.lock([requirement], python)
+            except ServiceError as error:
+                if error.code in NOT_OFFERED:
+                    missing.append(name_of(requirement))
+        return missing
 
     def _present(self, name: str) -> Present:
         """Return the environment of that name. Blocks.
@@ -529,13 +614,9 @@ class PackageService:
             if environment is not None:
                 record = self.builds.unmanaged(name, environment)
         place = environment or self.builds.at(prefix)
-        return Present(
-            name,
-            prefix,
-            record,
-            environment,
-            Installed(place.packages if place else prefix, record.version, record.requirements),
-        )
+        locked = [(each.name, each.version) for each in self.builds.lock(record).packages]
+        installed = Installed(place.packages if place else prefix, record.version, record.requirements, locked)
+        return Present(name, prefix, record, environment, installed)
 
     def _list(self, name: str) -> PackageList:
         present = self._present(name)
@@ -548,7 +629,7 @@ class PackageService:
     def _environments(self) -> EnvironmentList:
         infos = [self._info(name) for name in self.builds.names() if self.builds.prefix(name) is not None]
         named = {self.builds.prefix(info.name) for info in infos}
-        return EnvironmentList(environments=infos, own=len(self.builds.claimed() - named))
+        return EnvironmentList(environments=infos, own=len(self.builds.claimed() - named - {*self._spared()}))
 
     def _package(self, one: InstalledDistribution, record: BuildRecord) -> InstalledPackage:
         asked = {name_of(each): each for each in record.requirements}
@@ -569,17 +650,6 @@ class PackageService:
             raise ServiceError("exists", f"There is an environment {name} already.", status=409)
         if len(names) >= MAX_ENVIRONMENTS:
             raise ServiceError("too_many", f"A project has {MAX_ENVIRONMENTS} environments at most.", status=409)
-
-
-def _tell(progress: Progress) -> Tell:
-    """Return what takes the lines that an installation tells, for the task's followers."""
-
-    def tell(line: str) -> None:
-        progress.tell(line)
-        if line.startswith(("Downloading ", "Compiling")):
-            progress(line[:1].lower() + line[1:], 0)
-
-    return tell
 
 
 def _plan(present: Present, wanted: PlannedBuild) -> PackagePlan:
@@ -653,6 +723,10 @@ def _disk_problem(what: str, error: OSError) -> ServiceError:
     return ServiceError(
         "disk", f"{what}: {error.strerror}. Nothing was changed.", hint="Free some room, then try again.", status=507
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _not_installed(names: Sequence[str], environment: str) -> ServiceError:

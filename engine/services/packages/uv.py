@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 import os
 import re
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
 from engine.config import ConfigError, PackagesSection
@@ -33,10 +34,21 @@ ANSWER_WAIT = 20
 TIDY = (("prune",), ("prune", "--ci"), ("clean",))
 """What removes more and more of the cache: what nothing refers to, unpacked wheels, everything."""
 
+DISK_FULL = "disk_full"
+
+LOOK_EVERY = 0.5
+"""Seconds between two looks at the room on the disk."""
+
 NICENESS = 10
 LONGEST_LINE = 300
+LONGEST_CAUSE = 8000
+"""Characters of one that are looked at: what was wrong stands behind two paths."""
+
 LONGEST_TOLD = 64 << 10
 """Characters of uv's output that are kept to find out what was wrong."""
+
+LONGEST_LOGGED = 2000
+"""Characters of it that the log gets when something is wrong."""
 
 FROM_HERE = (
     "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
@@ -48,6 +60,8 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 _CREDENTIALS = re.compile(r"(?<=://)[^\s/@]+@")
 _UNTOLD = re.compile(r"Using (CPython|Python)|warning: .*(--pylock|hardlink|link-mode)")
 """What uv says of its own ways."""
+
+log = logging.getLogger(__name__)
 
 Tell = Callable[[str], None]
 
@@ -78,6 +92,9 @@ class Uv:
         home: The folder that its cache is in, and everything else that it writes: ``.gatewright`` of a project.
         search: Where programs are looked for.
 
+    Attributes:
+        short: Says why there is too little room on the disk; asked while uv runs, blocks.
+
     Raises:
         ConfigError: The settings cannot be used.
     """
@@ -91,6 +108,7 @@ class Uv:
         self._home = home / "cache" / "home"
         self._tidied = home / CACHE_SIZE
         self._search = search
+        self.short: Callable[[], str | None] = lambda: None
         self._at_work = 0
         self._tidying: asyncio.Future[None] | None = None
         addresses = [settings.index, *settings.extra_indexes]
@@ -154,6 +172,7 @@ class Uv:
         """
         if not lock.packages:
             return
+        await asyncio.to_thread(_check_there, lock)
         with self._workplace() as folder:
             file = folder / "pylock.toml"
             file.write_text(lock.text)
@@ -163,6 +182,16 @@ class Uv:
                 arguments += ["--only-binary", ":all:"]
             offline = all(each.url.startswith("file:") for each in lock.packages)
             await self._run(arguments, {"UV_OFFLINE": "1"} if offline else self._indexes(), tell)
+        await self._require_room()
+
+    def fetched(self, lock: Lock) -> int:
+        """Return how many packages of a lock are in the cache, as far as its layout is known. Blocks."""
+        wanted = {each.name: each.version for each in lock.packages}
+        found = set()
+        for entry in self._cache.glob("wheels-v*/*/*/*/*"):
+            if entry.suffix in (".http", ".rev") and entry.name.startswith(f"{wanted.get(entry.parent.name)}-"):
+                found.add(entry.parent.name)
+        return len(found)
 
     async def default_index(self) -> str:
         """Return the address of the index, with its credentials; empty if there is none."""
@@ -194,14 +223,14 @@ class Uv:
         if not tidying.cancelled():
             tidying.result()
 
-    def shown(self, text: str) -> str:
+    def shown(self, text: str, longest: int = LONGEST_LINE) -> str:
         """Return a line of output as people may see it: no control characters, no credentials, not too long."""
         text = _ESCAPES.sub("", text)
         for secret in self._secrets:
             text = text.replace(secret, "***")
         text = _CREDENTIALS.sub("", text)
         text = "".join(each if each.isprintable() else " " for each in text).rstrip()
-        return text if len(text) <= LONGEST_LINE else f"{text[: LONGEST_LINE - 1]}…"
+        return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
     def _sources(self) -> Iterator[tuple[list[str], Mapping[str, str]]]:
         """Where packages are looked for: arguments and variables, in order."""
@@ -295,9 +324,37 @@ class Uv:
         self._at_work += 1
         try:
             await self._make_way()
-            await self._to_end(arguments, variables, tell)
+            await self._while_there_is_room(self._to_end(arguments, variables, tell))
+        except ServiceError as error:
+            if error.code == DISK_FULL and self._at_work == 1:  # half of a wheel is of no use, and the rest can wait
+                await asyncio.shield(asyncio.to_thread(shutil.rmtree, self._cache, ignore_errors=True))
+            raise
         finally:
             self._at_work -= 1
+
+    async def _while_there_is_room(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what fetches or unpacks, but no longer than there is room: a small wheel can hold more than the disk.
+
+        Raises:
+            ServiceError: ``disk_full``, or what ``work`` raises.
+        """
+        doing = asyncio.ensure_future(work)
+        try:
+            while not (await asyncio.wait([doing], timeout=LOOK_EVERY))[0]:
+                await self._require_room()
+        finally:
+            doing.cancel()
+            await asyncio.wait([doing])
+        doing.result()
+
+    async def _require_room(self) -> None:
+        if (short := await asyncio.to_thread(self.short)) is not None:
+            raise ServiceError(
+                DISK_FULL,
+                f"The packages take too much room: {short}. Nothing was changed.",
+                hint="Free some room, then try again.",
+                status=507,
+            )
 
     async def _to_end(self, arguments: Sequence[str], variables: Mapping[str, str], tell: Tell | None) -> None:
         environment = self._environment() | dict(variables)
@@ -306,9 +363,10 @@ class Uv:
         try:
             async with asyncio.timeout(self.settings.timeout), _started(arguments, environment, self._home) as process:
                 async for line in _lines(cast("asyncio.StreamReader", process.stderr)):
-                    text = self.shown(line.decode("utf-8", "replace"))
+                    text = self.shown(line.decode("utf-8", "replace"), LONGEST_CAUSE)
                     if sum(map(len, told)) < LONGEST_TOLD:
                         told.append(text)
+                    text = self.shown(text)
                     failed = failed or text.startswith(("error", "hint"))
                     if tell is not None and text and not failed and not _UNTOLD.match(text):
                         tell(text)
@@ -321,7 +379,9 @@ class Uv:
                 status=504,
             ) from None
         if code != 0:
-            raise problem_in("\n".join(told), self._where("--no-index" in arguments))
+            problem = problem_in("\n".join(told), self._where("--no-index" in arguments))
+            log.info("packages (%s): %s", problem.code, " ".join(" ".join(told).split())[:LONGEST_LOGGED])
+            raise problem
 
     def _where(self, offline: bool) -> str:
         if offline:
@@ -389,6 +449,24 @@ def give_way(pid: int) -> None:
         os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
 
 
+def _check_there(lock: Lock) -> None:
+    """Look whether the files of a lock that lie on this host still do. Blocks.
+
+    Raises:
+        ServiceError: They were moved or removed since.
+    """
+    gone = [each for each in lock.packages if each.url.startswith("file:") and not os.path.isfile(each.path)]
+    if gone:
+        files = ", ".join(each.file for each in gone[:3]) + (f" and {len(gone) - 3} more" if len(gone) > 3 else "")
+        raise ServiceError(
+            "no_wheel",
+            f"{gone[0].origin} no longer has what the lock names: {files}. Nothing was installed.",
+            hint="Put the files there again; or, if the wheelhouse has moved, have the packages chosen again from "
+            "packages.wheelhouse in the settings: install them again, or refuse and approve the script again.",
+            status=422,
+        )
+
+
 def _size(folder: Path) -> int:
     """Return the bytes on disk of all files in a folder. Blocks."""
     total = 0
@@ -441,15 +519,15 @@ _NOT_THERE = frozenset({"unknown_package", "no_wheel", "conflict", "yanked", "ot
 _SENTENCES: tuple[tuple[str, str, str, str, int], ...] = (
     (
         r"No space left on device|os error 28\b|Disk quota exceeded",
-        "disk_full",
+        DISK_FULL,
         "The disk is full; nothing was changed.",
         "Free some room, then try again.",
         507,
     ),
     (
-        rf"Hash mismatch for {_NAME}==([^\s`]+)",
+        rf"(?:Hash|Size) mismatch for {_NAME}==([^\s`:]+)",
         "hash_mismatch",
-        "The file of {1} {2} is not the one that the lock names: its hash is another. Nothing was installed.",
+        "The file of {1} {2} is not the one that the lock names: its hash or size is another. Nothing was installed.",
         "Ask who runs the package index; do not install it from there.",
         422,
     ),
@@ -489,7 +567,7 @@ _SENTENCES: tuple[tuple[str, str, str, str, int], ...] = (
         422,
     ),
     (
-        rf"there is no version of {_NAME}([^\s,`]*)",
+        rf"there (?:is no version|are no versions) of {_NAME}([^\s,`]*)",
         "no_version",
         "There is no {1}{2}{where}.",
         "Look at its versions: gatewright packages search {1}",
@@ -508,6 +586,34 @@ _SENTENCES: tuple[tuple[str, str, str, str, int], ...] = (
         "A package wants to put a program of its own in the place of {1}. Nothing was installed.",
         "Do not use it.",
         422,
+    ),
+    (
+        rf"{_NAME}==([^\s`]+) has (?:an )?invalid (?:package format|metadata)",
+        "bad_package",
+        "{1} {2} cannot be installed: its file is damaged, or is no wheel of that package.",
+        "Try another version of it, or tell those who run the package index.",
+        422,
+    ),
+    (
+        rf"Package {_NAME}`? was included as a URL dependency",
+        "bad_package",
+        "A package wants {1} from an address of its own, and packages come from the index and the wheelhouse alone.",
+        "Try another version of it.",
+        422,
+    ),
+    (
+        rf"Failed to (?:download|install|extract|read)[^`]*?`?\(?{_NAME}==([^\s`):]+)",
+        "bad_package",
+        "{1} {2} cannot be installed: its file is damaged, or is not made as a wheel must be. Nothing was installed.",
+        "Try another version of it, or tell those who run the package index.",
+        422,
+    ),
+    (
+        r"unexpected (?:JSON|HTML) from|Unsupported Content-Type|is not a valid HTTP URI|HTTP status",
+        "index_broken",
+        "The package index{where} does not answer as one does; nothing was changed.",
+        "Look at packages.index in the project's settings: it is the address of an index's pages, often .../simple/.",
+        502,
     ),
 )
 

@@ -102,7 +102,8 @@ def _check_file(param: ParamInfo, given: Mapping[str, Any], files: Mapping[str, 
     if param.name in given:
         raise _bad(f"The parameter {param.name!r} is a file.", how)
     if param.name not in files and param.required:
-        raise _bad(f"The parameter {param.name!r} (file) is missing.", how)
+        about = f"It is {param.help.rstrip('.')}." if call.cli and param.help else None
+        raise _bad(f"The parameter {param.name!r} (file) is missing.", " ".join(filter(None, (how, about))))
 
 
 def _refuse_unknown(by_name: Mapping[str, ParamInfo], names: Sequence[str]) -> None:

@@ -755,8 +755,7 @@ class RunService:
         if run.info.state is RunState.QUEUED:
             self.run_changed(run)
         if prepared.building is not None:
-            self._waiting[info.id] = _Wait(run, job, prepared, prepared.building)
-            self._begin_wait(self._waiting[info.id])
+            self._begin_wait(_Wait(run, job, prepared, prepared.building))
         return run
 
     def _hand_over(self, run: ActiveRun, job: Job) -> None:
@@ -778,34 +777,39 @@ class RunService:
 
     def _begin_wait(self, wait: _Wait) -> None:
         wait.task = asyncio.get_running_loop().create_task(self._wait_for_environment(wait), name="environment")
-        wait.task.add_done_callback(self._taking.discard)
+        wait.task.add_done_callback(lambda task: self._waited(wait, task))
+        self._waiting[wait.run.info.id] = wait
         self._taking.add(wait.task)
 
     async def _wait_for_environment(self, wait: _Wait) -> None:
-        """Submit a run when its environment is there, or end it. It is queued until then, and can be cancelled."""
-        run, ending = wait.run, None
-        try:
-            environment = await wait.building.wait(lambda doing: run.queued(None, doing))
-            prepared = self._checks.built(wait.prepared, environment)
-            profile = dataclasses.replace(wait.job.profile, environment=environment, preloads=prepared.preloads)
-            self._waiting.pop(run.info.id, None)
-            run.queued(None, None)
-            ahead = self._ahead(prepared, environment)
-            self._hand_over(run, dataclasses.replace(wait.job, profile=profile, ahead=ahead))
-        except ServiceError as error:
+        """Submit a run when its environment is there. It is queued until then, and can be cancelled.
+
+        Raises:
+            ServiceError: The environment could not be made, or the pool does not take the run.
+        """
+        run = wait.run
+        environment = await wait.building.wait(lambda doing: run.queued(None, doing))
+        prepared = self._checks.built(wait.prepared, environment)
+        profile = dataclasses.replace(wait.job.profile, environment=environment, preloads=prepared.preloads)
+        del self._waiting[run.info.id]
+        run.queued(None, None)
+        ahead = self._ahead(prepared, environment)
+        self._hand_over(run, dataclasses.replace(wait.job, profile=profile, ahead=ahead))
+
+    def _waited(self, wait: _Wait, task: asyncio.Task[None]) -> None:
+        """End a run that was not submitted; a task that is cancelled before it begins could not do that itself."""
+        self._taking.discard(task)
+        self._waiting.pop(wait.run.info.id, None)
+        if task.cancelled():
+            self._ended_unstarted(wait.run, wait.ending())
+        elif (error := task.exception()) is not None:
+            if not isinstance(error, ServiceError):
+                log.error("a run could not be started with its environment", exc_info=error)
+                error = ServiceError("environment", "Its environment cannot be used; the engine's log says why.")
             sentence = error.message if error.hint is None else f"{error.message} {error.hint}"
             failed = RunError(type=error.code, message=sentence)
             ending = Ending(outcome=Outcome.ENVIRONMENT, duration=0.0, isolation="", error=failed)
-        except asyncio.CancelledError:
-            ending = wait.ending()
-        except Exception:
-            log.exception("a run could not be started with its environment")
-            failed = RunError(type="internal", message="Its environment could not be made; the engine's log says why.")
-            ending = Ending(outcome=Outcome.ENVIRONMENT, duration=0.0, isolation="", error=failed)
-        finally:
-            self._waiting.pop(run.info.id, None)
-            if ending is not None:
-                self._ended_unstarted(run, ending)
+            self._ended_unstarted(wait.run, ending)
 
     def _ended_unstarted(self, run: ActiveRun, ending: Ending) -> None:
         future: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()

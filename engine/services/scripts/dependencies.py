@@ -5,19 +5,20 @@ Requirements are read as PEP 508 says. Nothing is ever installed from here.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from engine.pool.job import Environment
+from engine.services.packages.installed import found_distributions
 
 MAX_SHOWN = 3
 """Requirements in one sentence."""
@@ -107,11 +108,11 @@ class Dependencies:
         stamp = tuple((place, _changed(place)) for place in self._places)
         known, installed = self._installed
         if stamp != known:
-            found = metadata.distributions(path=self._places)
             # The first one on the path is the one that is imported.
             installed = {}
-            for distribution in found:
-                installed.setdefault(canonicalize_name(distribution.name), distribution.version)
+            for distribution in (each for place in self._places for each in found_distributions(Path(place))):
+                with contextlib.suppress(Exception):  # a damaged package must not hide the others
+                    installed.setdefault(canonicalize_name(distribution.name), distribution.version)
             self._installed = stamp, installed
         return installed
 
@@ -138,5 +139,5 @@ def _is_met(text: str, installed: Mapping[str, str], markers: Mapping[str, str])
             return True
         version = installed.get(canonicalize_name(required.name))
         return version is not None and required.specifier.contains(Version(version), prereleases=True)
-    except (InvalidRequirement, InvalidVersion):
+    except (ValueError, RecursionError):  # no requirement, no version, or a marker that makes no sense
         return False

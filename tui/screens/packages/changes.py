@@ -45,6 +45,7 @@ class PackageChanges:
         lines: What it told so far, or the last one did; free of control characters.
         outcome: How the last one that was begun here ended, a sentence.
         failed: It did not do what it was to do.
+        watched: A screen shows all of this: what is told besides would cover it.
     """
 
     def __init__(
@@ -61,10 +62,12 @@ class PackageChanges:
         self._notify = notify
         self._notify_error = notify_error
         self._asked = ""
+        self._newest = 0
         self.task: TaskInfo | None = None
         self.lines: deque[str] = deque(maxlen=KEPT_LINES)
         self.outcome = ""
         self.failed = False
+        self.watched = False
 
     @property
     def doing(self) -> str:
@@ -111,9 +114,9 @@ class PackageChanges:
         if task.finished_at is not None:
             self.task = None
         else:
-            if not self._asked and (self.task is None or self.task.id != task.id):  # another administrator's
+            if task.id != self._newest:  # its events may come behind the answer to the call that began it
+                self._newest = task.id
                 self.lines.clear()
-                self.outcome = ""
             self.task = task
         self._publish(PackageWorkChanged(ended=task.finished_at is not None))
 
@@ -145,7 +148,8 @@ class PackageChanges:
 
     def _fail(self, sentence: str) -> None:
         self.outcome, self.failed = sentence, True
-        self._notify_error(sentence)
+        if not self.watched:
+            self._notify_error(sentence)
 
 
 async def send_bundle(client: EngineClient, file: Path, environment: str) -> PackagePlan:

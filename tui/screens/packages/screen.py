@@ -130,6 +130,7 @@ class PackagesScreen(FullScreen[None]):
 
     def on_mount(self) -> None:
         self._output.can_focus = False
+        self._changes.watched = True
         self.set_focus(self.query_one("#packages RowList"))
         self._problem.display = False
         self._show_work()
@@ -138,14 +139,17 @@ class PackagesScreen(FullScreen[None]):
             return
         if self._connection.pool is not None:
             self._status.show_pool(self._connection.pool)
-        in_background(self, "load", self._told, self._load)
+        in_place_of_the_last(self, "load", self._told, self._load)
         in_background(self, "tasks", self._told, self._catch_up)
+
+    def on_unmount(self) -> None:
+        self._changes.watched = False
 
     # What the engine says.
 
     def on_engine_connected(self) -> None:
         self._status.show_connected()
-        in_background(self, "load", self._told, self._load)
+        in_place_of_the_last(self, "load", self._told, self._load)
         in_background(self, "tasks", self._told, self._catch_up)
 
     def on_engine_away(self, message: EngineAway) -> None:
@@ -161,6 +165,8 @@ class PackagesScreen(FullScreen[None]):
 
     async def _catch_up(self) -> None:
         """Show the change that goes on already."""
+        if self._connection.narrow:
+            return
         for task in (await self._connection.client.call(TASKS_LIST)).tasks:
             if task.finished_at is None:
                 self._changes.heard_task(task)
@@ -232,7 +238,7 @@ class PackagesScreen(FullScreen[None]):
             made = await client.call(ENVIRONMENTS_CREATE, body=CreateEnvironment(name=name, python=python))
             self._shown = made.name
             return (
-                f"{made.name} has Python {made.python}. Scripts run in it with "
+                f"The environment {made.name} has Python {made.python}. Scripts run in it with "
                 f'environment = "{made.name}" under [tool.gatewright] in their header.'
             )
 
@@ -373,7 +379,7 @@ class PackagesScreen(FullScreen[None]):
 
     async def _search(self) -> None:
         name, words = self._shown, ""
-        answer = await self._answer(AskScreen("Search the index: a package's name, or its beginning", words))
+        answer = await self._answer(AskScreen("Search the index: a package's exact name", words))
         if answer is None:
             return
         params = PackageSearchParams(q=answer, environment=name)
@@ -405,7 +411,7 @@ class PackagesScreen(FullScreen[None]):
             if file is None:
                 problem = "There is no such file."
                 continue
-            sentence = f"{name} becomes what it was where the bundle was made: what the bundle has not is removed."
+            sentence = f"{name} becomes what {file.name} has: what it has not is removed."
             answers = [Choice("i", f"install {file.name}", risky=True)]
             if await self._answer(ChoiceScreen(sentence, answers, "leave it as it is")) == "i":
                 self._changes.begin(f"installing {file.name}", partial(_sent, file, name))
@@ -461,14 +467,14 @@ class PackagesScreen(FullScreen[None]):
     def _show_work(self) -> None:
         """Show what goes on, or how the last change ended."""
         changes = self._changes
-        doing = self._asking or changes.doing
+        doing = sanitise_line(self._asking or changes.doing)
         lines = list(changes.lines)
         self._output.set_rows([Row(str(number), f" {line}", tone="dim") for number, line in enumerate(lines)])
         self._output.styles.height = min(OUTPUT_LINES, len(lines))
         self._output.display = bool(lines) and (bool(changes.doing) or changes.failed)
         self._output.action_edge(last=True)
         key = action("cancel_change").key
-        self._work.update(f" {doing} ...   {key} cancels" if doing else f" {sanitise_line(changes.outcome)}")
+        self._work.update(f"{doing} ...   {key} cancels" if doing else sanitise_line(changes.outcome))
         self._work.display = bool(doing or changes.outcome)
         self._work.set_class(not doing and changes.failed, "-failed")
         cancel = [action("cancel_change")] if doing else []
@@ -502,11 +508,11 @@ def _heading(info: EnvironmentInfo, names: list[str]) -> Text:
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(" packages  ", "bold")
     place = f" ({names.index(info.name) + 1} of {len(names)})" if len(names) > 1 and info.name in names else ""
-    text.append(f"{sanitise_line(info.name)}{place}   Python {sanitise_line(info.python)}   {counted(info.packages)}")
+    text.append(f"{sanitise_line(info.name)}{place}  Python {sanitise_line(info.python)}  {counted(info.packages)}")
     if not info.managed:
-        text.append("   installed into by hand" if info.packages else "")
+        text.append("  installed into by hand" if info.packages else "")
     elif info.built_at is not None:
-        text.append(f"   built {clock(info.built_at)} by {sanitise_line(info.built_by or '-')}")
+        text.append(f"  built {clock(info.built_at)} by {sanitise_line(info.built_by or '-')}")
     return text
 
 
