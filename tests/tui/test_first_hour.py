@@ -139,7 +139,7 @@ def in_the_console(reader: Reader) -> None:
     assert command is not None
     reader.type(f"{command[1]}\n", "tour")
     reader.press(until=lambda screen: "pool [...] 0/3" in screen and "Run F5" in screen)
-    reader.press("F5", until="pause")
+    reader.press("F5", until="Enter run")
     reader.press("Enter", until="minute 2")
     reader.press("F6", until="cancelled")
     reader.press("C-End", until="Run F5")

@@ -18,10 +18,9 @@ import zipfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
 
-import httpx2
 import msgspec
 
 from engine.models.base import Model
@@ -29,6 +28,9 @@ from engine.services.access import ServiceError
 from engine.services.packages.lock import MAX_LOCK, BadLock, Lock, LockedPackage, without_credentials
 from engine.services.packages.requirements import checked_requirements
 from engine.services.packages.uv import Uv, login
+
+if TYPE_CHECKING:
+    import httpx2
 
 FORMAT = 1
 MAX_BUNDLE = 8 << 30
@@ -65,6 +67,8 @@ async def fetch_wheels(lock: Lock, uv: Uv, folder: Path) -> list[Path]:
     addresses = [*uv.settings.extra_indexes, await uv.default_index() if uv.has_index else ""]
     made: list[Path] = []
     total = 0
+    import httpx2  # 50 ms and some MB that most engines never need
+
     trusted = ssl.create_default_context()
     async with httpx2.AsyncClient(verify=trusted, follow_redirects=True, timeout=SILENCE) as client:
         for package in lock.packages:
@@ -191,6 +195,8 @@ async def _content(
             while piece := await asyncio.to_thread(file.read, PIECE):
                 yield piece
         return
+    import httpx2
+
     try:
         async with client.stream("GET", package.url, auth=_login(package.url, addresses)) as answer:
             if answer.status_code != 200:

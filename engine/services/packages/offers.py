@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from html import unescape
 from urllib.parse import unquote, urljoin, urlsplit
 
-import httpx2
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
 from packaging.version import Version
@@ -109,6 +108,8 @@ class Offers:
 
     async def _files(self, address: str, name: str) -> list[OfferedFile]:
         """Ask an index for a package's files; none if it has no such package."""
+        import httpx2  # 50 ms and some MB that most engines never need
+
         place = without_credentials(address)
         page = urljoin(place if place.endswith("/") else f"{place}/", f"{name}/")
         try:

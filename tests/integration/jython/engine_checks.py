@@ -64,7 +64,7 @@ def every_form_of_the_table():
     assert isinstance(python3.getCompletions("import math\nmath.sq", 2, 7)["completions"], list)
     assert isinstance(python3.example(), unicode)
     assert "installedVersions" in python3.getDistributionInfo()
-    equal(python3.getAvailableVersions(), [python3.getDefaultVersion()])
+    assert python3.getDefaultVersion() in python3.getAvailableVersions()
     assert python3.getDefaultVersion().startswith("3.")
     found = dict((one["name"], one) for one in python3.getAvailableScripts())
     assert u"Gr\xfc\xdfe + mehr" in found, found
