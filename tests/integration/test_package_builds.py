@@ -51,6 +51,7 @@ RELEASES = (
     Release("configured", files={"configured-1.0.data/data/pyvenv.cfg": b"home = /tmp\n"}),
     Release("recorded", files={f"recorded-1.0.data/data/{RECORD}": b"{}"}),
     Release("addressed", requires=("elsewhere-too @ https://127.0.0.1:1/elsewhere_too-1.0-py3-none-any.whl",)),
+    Release("greedy", files={"greedy_data/large.py": b"x = [" + b"a, " * 2_000_000 + b"]\n"}),
     Release("outside", files={"../../../../../outside.txt": b"x"}),
     Release("startup", files={"startup.pth": HOSTILE, "sitecustomize.py": HOSTILE, "startup.py": HOSTILE}),
 )
@@ -432,3 +433,39 @@ async def test_what_an_interpreter_has_installed_itself_is_not_executed(builds: 
     made = await builds.make(await builds.uv.lock(["alpha"], python), python, "default")
     assert (made.packages / "alpha.py").is_file()
     assert not ran.exists(), "it ran with the rights of the engine's account"
+
+
+async def test_what_an_engine_started_ends_with_it_however_that_ends() -> None:
+    code = """import subprocess, sys, time
+from engine.services.packages.uv import dies_along
+started = subprocess.Popen(dies_along(sys.executable, "-c", "print(1, flush=True); import time; time.sleep(600)"), stdout=subprocess.PIPE)
+started.stdout.read(1)
+print(started.pid, flush=True)
+time.sleep(600)
+"""  # noqa: E501
+    engine = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+    assert engine.stdout is not None
+    started = int(await engine.stdout.readline())
+    engine.kill()
+    await engine.wait()
+    async with asyncio.timeout(PATIENCE):
+        while _goes_on(started):  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(0.01)
+
+
+async def test_compiling_a_module_that_takes_all_memory_is_given_up(
+    builds: Builds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.services.packages.builds.COMPILE_MEMORY", 256 << 20)
+    lock = await builds.uv.lock(["greedy"], PYTHON)
+    made = await builds.make(lock, PYTHON, "default")
+    compiled = {path.name.partition(".")[0] for path in made.packages.glob("**/__pycache__/*.pyc")}
+    assert compiled == {"greedy"}
+
+
+def _goes_on(pid: int) -> bool:
+    """Whether a process is there that is not just waiting to be noticed (proc(5))."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

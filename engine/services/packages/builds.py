@@ -32,7 +32,7 @@ from engine.sandbox.interpreters import distrust
 from engine.services.access import ServiceError
 from engine.services.packages.installed import FoundDistribution, Installed, found_distributions
 from engine.services.packages.lock import BadLock, Lock
-from engine.services.packages.uv import PythonProgram, Tell, Uv, give_way
+from engine.services.packages.uv import PythonProgram, Tell, Uv, dies_along, give_way
 from store import disk
 
 BUILDS = "builds"
@@ -41,6 +41,9 @@ FORMAT = 1
 
 COMPILE_WAIT = 600.0
 """Seconds for the compiling of all modules of a build."""
+
+COMPILE_MEMORY = 2 << 30
+"""Bytes of address space for one that compiles: a small file can be made to take as much as there is."""
 
 COUNT_EVERY = 0.25
 """Seconds between two looks at how far a build is."""
@@ -503,8 +506,11 @@ async def _compile(environment: Environment, count: Count | None = None) -> None
     if not missing:
         return
     process = await asyncio.create_subprocess_exec(
-        str(environment.interpreter),
-        *("-I", "-S", "-m", "compileall", "-qq", "-j", "0", "--invalidation-mode", "unchecked-hash", "-i", "-"),
+        *dies_along(
+            str(environment.interpreter),
+            *("-I", "-S", "-m", "compileall", "-qq", "-j", "0", "--invalidation-mode", "unchecked-hash", "-i", "-"),
+            memory=COMPILE_MEMORY,
+        ),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,

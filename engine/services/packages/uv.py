@@ -17,6 +17,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,9 @@ TIDY = (("prune",), ("prune", "--ci"), ("clean",))
 """What removes more and more of the cache: what nothing refers to, unpacked wheels, everything."""
 
 DISK_FULL = "disk_full"
+
+LEFT_AFTER = 600.0
+"""Seconds after which a folder that nothing works in was left: one that was just made is about to be used."""
 
 LOOK_EVERY = 0.5
 """Seconds between two looks at the room on the disk."""
@@ -61,6 +65,12 @@ FROM_HERE = (
 _OWN = Path(os.path.realpath(sys.executable))
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?")
 _CREDENTIALS = re.compile(r"(?<=://)[^\s/@]+@")
+_ALONG = """import ctypes, os, resource, sys
+ctypes.CDLL(None).prctl(1, 9)
+if os.getppid() != int(sys.argv[1]): os._exit(1)
+if memory := int(sys.argv[2]): resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 _UNTOLD = re.compile(r"Using (CPython|Python)|warning: .*(--pylock|hardlink|link-mode)")
 """What uv says of its own ways."""
 
@@ -306,12 +316,20 @@ class Uv:
             return True
 
     async def _tidy(self) -> None:
+        await asyncio.to_thread(self._remove_workplaces)
         for arguments in TIDY:
             await self._to_end(["cache", *arguments], {"UV_OFFLINE": "1"}, None)
             size = await asyncio.to_thread(_size, self._cache)
             if size <= self.settings.cache_size:
                 break
         await asyncio.to_thread(self._tidied.write_text, f"{size}\n")
+
+    def _remove_workplaces(self) -> None:
+        """Remove what an engine that was killed has left. Blocks."""
+        for place in self._home.glob("work-*"):
+            with contextlib.suppress(OSError):
+                if time.time() - place.stat().st_mtime > LEFT_AFTER:
+                    shutil.rmtree(place, ignore_errors=True)
 
     async def _make_way(self) -> None:
         """End the tidying of the cache, if it goes on."""
@@ -383,6 +401,10 @@ class Uv:
                 hint="Try again, or raise packages.timeout in the project's settings.",
                 status=504,
             ) from None
+        if code < 0:
+            raise ServiceError(
+                "ended", "The installation was ended from outside; nothing was changed.", hint="Try again.", status=503
+            )
         if code != 0:
             problem = problem_in("\n".join(told), self._where("--no-index" in arguments))
             log.info("packages (%s): %s", problem.code, " ".join(" ".join(told).split())[:LONGEST_LOGGED])
@@ -460,6 +482,17 @@ def _asked_alone(python: PythonProgram, prefix: Path) -> Path:
     return program
 
 
+def dies_along(program: str, *arguments: str, memory: int = 0) -> list[str]:
+    """Return a command line of a program that the kernel ends together with this process (prctl(2), PR_SET_PDEATHSIG).
+
+    Args:
+        program: By its absolute path.
+        arguments: Of it.
+        memory: Bytes of address space that each of its processes may have (setrlimit(2)); 0: as many as it wants.
+    """
+    return [sys.executable, "-I", "-S", "-c", _ALONG, str(os.getpid()), str(memory), program, *arguments]
+
+
 def give_way(pid: int) -> None:
     """Let everything else on the host go before a process that was just started."""
     with contextlib.suppress(OSError):
@@ -500,8 +533,7 @@ async def _started(
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A uv that does not outlive the block, nor does anything that it started."""
     process = await asyncio.create_subprocess_exec(
-        uv_program(),
-        *arguments,
+        *dies_along(uv_program(), *arguments),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
