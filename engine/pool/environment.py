@@ -12,9 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.pool.job import Environment
-from engine.sandbox.interpreters import UnusableInterpreter, distrust, interpreter_of
-
-CHECK_TIMEOUT = 10.0
+from engine.sandbox.interpreters import UnusableInterpreter, answer_of, distrust, interpreter_of
 
 BARE = ".bare"
 """Beside an environment whose interpreter is gone: one without packages."""
@@ -126,11 +124,7 @@ def _builder() -> venv.EnvBuilder:
 
 def _ask(interpreter: Path, code: str) -> str:
     """Return what an interpreter prints; nothing if it does not run."""
-    command = [str(interpreter), "-I", "-S", "-c", code]
     try:
-        answer = subprocess.run(
-            command, capture_output=True, timeout=CHECK_TIMEOUT, check=False, env={}, stdin=subprocess.DEVNULL
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        return answer_of([str(interpreter), "-I", "-S", "-c", code]).decode("utf-8", "replace").strip()
+    except ChildProcessError:
         return ""
-    return answer.stdout.decode("utf-8", "replace").strip()

@@ -6,23 +6,30 @@ it is what sshd asks of its keys: that no other ordinary account can change it (
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import grp
 import os
 import pwd
 import re
+import signal
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, cast
 
 OLDEST = (3, 9)
 NEWEST = (3, 14)
 """What the worker's code is proved on."""
 
 CHECK_TIMEOUT = 10.0
+
+MAX_ANSWER = 1 << 20
+"""Bytes of what an interpreter tells of itself."""
 
 _QUESTION = """import os, platform, sys
 print(sys.implementation.name, platform.python_version(), getattr(sys, 'abiflags', '') or '-')
@@ -262,25 +269,58 @@ def _require_library(path: Path, resolved: Path, library: Path, version: str = "
         raise UnusableInterpreter(f"The standard library of {path} cannot be trusted: {writer}.", resolved, version)
 
 
+def _ask(interpreter: Path, stamp: tuple[int, ...]) -> str:
+    """Return what an interpreter tells of itself; nothing if it does not run."""
+    try:
+        return _answer(interpreter, stamp)
+    except ChildProcessError:
+        return ""
+
+
 @functools.lru_cache(maxsize=64)
-def _ask(interpreter: Path, stamp: tuple[int, ...]) -> str:  # noqa: ARG001 - another file there is asked again
-    """Return what an interpreter tells of itself; nothing if it does not run.
+def _answer(interpreter: Path, stamp: tuple[int, ...]) -> str:  # noqa: ARG001 - another file there is asked again
+    """Return what an interpreter tells of itself.
 
     Nothing of this process's environment reaches it, and none of its packages' code is run (-I -S).
+
+    Raises:
+        ChildProcessError: It does not run now; it is asked again, since the host may have been busy.
+    """
+    return answer_of([str(interpreter), "-I", "-S", "-B", "-c", _QUESTION]).decode("utf-8", "surrogateescape")
+
+
+def answer_of(command: list[str]) -> bytes:
+    """Return what a program prints, in ``CHECK_TIMEOUT`` and to ``MAX_ANSWER``; then it and what it started is ended.
+
+    Raises:
+        ChildProcessError: It cannot be started, fails, takes longer or prints more.
     """
     try:
-        answer = subprocess.run(
-            [str(interpreter), "-I", "-S", "-B", "-c", _QUESTION],
-            capture_output=True,
-            timeout=CHECK_TIMEOUT,
-            check=False,
-            env={},
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return answer.stdout.decode("utf-8", "surrogateescape") if answer.returncode == 0 else ""
+        process = subprocess.Popen(
+            command, env={}, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+    except OSError as error:
+        raise ChildProcessError(error.strerror) from None
+    timer = threading.Timer(CHECK_TIMEOUT, _end, [process])
+    with process:
+        timer.start()
+        try:
+            answer = cast("IO[bytes]", process.stdout).read(MAX_ANSWER + 1)
+            if len(answer) > MAX_ANSWER:
+                _end(process)
+            code = process.wait()
+        finally:
+            timer.cancel()
+    if code != 0:
+        raise ChildProcessError(f"{command[0]} ended with {code}")
+    return answer
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.returncode is None:  # else its number may be that of another one by now
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _candidates(added: Iterable[Path]) -> Iterator[tuple[Path, str]]:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import sys
+import time
 import venv
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from engine.pool.environment import BARE, ensure_environment, environment_at
 from engine.sandbox import interpreters
 from engine.sandbox.interpreters import (
     UnusableInterpreter,
+    _answer,
+    answer_of,
     check_interpreter,
     find_interpreters,
     interpreter_of,
@@ -257,3 +260,41 @@ def test_a_link_to_an_environment_that_another_account_can_change_is_not_followe
     assert environment_at(link) is not None
     os.chown(prefix, UID, UID)
     assert environment_at(link) is None
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "exec yes",
+        "sleep 600",
+        "exec >&-; sleep 600",
+        "exit 3",
+    ],
+)
+def test_a_program_that_floods_hangs_or_fails_is_no_answer(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    monkeypatch.setattr("engine.sandbox.interpreters.CHECK_TIMEOUT", 0.3)
+    if program == "exec yes":
+        monkeypatch.setattr("engine.sandbox.interpreters.CHECK_TIMEOUT", 60.0)
+    began = time.monotonic()
+    with pytest.raises(ChildProcessError):
+        answer_of(["/bin/sh", "-c", program])
+    assert time.monotonic() - began < 30
+
+
+def test_what_a_program_started_does_not_hold_up_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.sandbox.interpreters.CHECK_TIMEOUT", 0.3)
+    began = time.monotonic()
+    assert answer_of(["/bin/sh", "-c", "echo 3.12; sleep 600 & exit 0"]) == b"3.12\n"
+    assert time.monotonic() - began < 30
+
+
+def test_an_interpreter_that_did_not_run_once_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(command: list[str]) -> bytes:
+        raise ChildProcessError(command[0])
+
+    with monkeypatch.context() as patched:
+        patched.setattr("engine.sandbox.interpreters.answer_of", failing)
+        _answer.cache_clear()
+        with pytest.raises(UnusableInterpreter, match="does not run"):
+            check_interpreter(THIS)
+    assert check_interpreter(THIS).version == VERSION
