@@ -16,7 +16,7 @@ import stat
 import zipfile
 from collections.abc import Iterator
 from importlib import metadata
-from importlib.metadata import Distribution, PackagePath
+from importlib.metadata import Distribution
 from pathlib import Path, PurePosixPath
 
 from packaging.requirements import Requirement
@@ -69,7 +69,7 @@ def make_wheel(distribution: Distribution, folder: Path) -> Path:
             hint="Install it from a wheel first: pip wheel SOURCE, then pip install in a new virtual environment.",
         )
     about = distribution.read_text("WHEEL")
-    home = next((path.parent for path in distribution.files or [] if path.name == "WHEEL"), None)
+    home = next((path.parent for path, _ in _recorded(distribution) if path.name == "WHEEL"), None)
     if about is None or home is None:
         raise CommandError(f"{name} was not installed from a wheel, so none can be made of it")
     stem = home.name.removesuffix(".dist-info")
@@ -99,18 +99,27 @@ def _tags(about: str) -> str:
     return "-".join([*build, *(".".join(dict.fromkeys(part)) for part in zip(*tags, strict=True))])
 
 
-def _files(distribution: Distribution, stem: str) -> Iterator[tuple[str, Path, PackagePath]]:
-    """The place in the wheel of each file that came from it."""
+def _recorded(distribution: Distribution) -> list[tuple[PurePosixPath, str]]:
+    """Return the files that RECORD names, each with its hash as it stands there.
+
+    ``Distribution.files`` leaves out since Python 3.12 what has gone since, and the wheel would lack it.
+    """
+    rows = csv.reader((distribution.read_text("RECORD") or "").splitlines())
+    return [(PurePosixPath(row[0]), row[1] if len(row) > 1 else "") for row in rows if row]
+
+
+def _files(distribution: Distribution, stem: str) -> Iterator[tuple[str, Path, str]]:
+    """Return the place in the wheel of each file that came from it, the file, and its hash as installed."""
     generated = {entry.name for entry in distribution.entry_points if entry.group in ("console_scripts", "gui_scripts")}
     # lib/pythonX.Y/site-packages: its own, where it is not the one of this program.
     prefix = Path(os.path.normpath(str(distribution.locate_file("")))).parents[2]
-    for path in distribution.files or []:
+    for path, recorded in _recorded(distribution):
         own = path.parent.name.endswith(".dist-info") and path.name in _OF_THE_INSTALLER
         if own or path.suffix == ".pyc" or "__pycache__" in path.parts:
             continue
         file = Path(os.path.normpath(str(distribution.locate_file(path))))
         if ".." not in path.parts:
-            yield str(path), file, path
+            yield str(path), file, recorded
             continue
         try:
             kind, *rest = file.relative_to(prefix).parts
@@ -119,15 +128,15 @@ def _files(distribution: Distribution, stem: str) -> Iterator[tuple[str, Path, P
         if kind == "bin" and rest and rest[-1] in generated:
             continue
         place = PurePosixPath("scripts", *rest) if kind == "bin" else PurePosixPath("data", kind, *rest)
-        yield f"{stem}.data/{place}", file, path
+        yield f"{stem}.data/{place}", file, recorded
 
 
-def _content(file: Path, place: str, expected: PackagePath, name: str) -> bytes:
+def _content(file: Path, place: str, expected: str, name: str) -> bytes:
     try:
         data = file.read_bytes()
     except OSError as error:
         raise CommandError(f"{file} of {name} cannot be read: {error.strerror}") from None
-    if expected.hash is not None and expected.hash.mode == "sha256" and expected.hash.value != _digest(data):
+    if expected.startswith("sha256=") and expected != f"sha256={_digest(data)}":
         raise CommandError(
             f"{file} is not what it was when {name} was installed",
             hint="Install it again, then make the bundle.",
