@@ -50,7 +50,7 @@ from engine.services.git import GitService
 from engine.services.macros.library import MacroLibrary
 from engine.services.macros.local import LocalExecutor
 from engine.services.macros.service import RenderService
-from engine.services.metrics import MetricsService
+from engine.services.metrics.service import MetricsService
 from engine.services.packages.builds import Builds
 from engine.services.packages.interpreters import Interpreters
 from engine.services.packages.script_builds import ScriptBuilds

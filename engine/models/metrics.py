@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from engine.models.base import Model
 
 
@@ -55,6 +57,25 @@ class HostFigures(Model, frozen=True, kw_only=True):
     available: int | None = None
 
 
+class ImpactLevel(StrEnum):
+    """How much scripts weigh on the host. ``UNKNOWN``: the use of the processor cannot be read."""
+
+    LOW = "LOW"
+    MEDIUM = "MEDIUM"
+    HIGH = "HIGH"
+    UNKNOWN = "UNKNOWN"
+
+
+class Judgement(Model, frozen=True, kw_only=True):
+    """What the figures of the last minute mean."""
+
+    impact: ImpactLevel
+    health: int
+    """0 to 100."""
+    recommendation: str
+    """What to do, in sentences; never empty."""
+
+
 class EngineMetrics(Model, frozen=True, kw_only=True):
     uptime: float
     size: int
@@ -72,3 +93,110 @@ class EngineMetrics(Model, frozen=True, kw_only=True):
     gateway: UseFigures | None = None
     """Of Ignition's JVM, if one runs on this host."""
     host: HostFigures
+    judgement: Judgement
+
+
+class MetricPoint(Model, frozen=True, kw_only=True):
+    """What happened in one span of time. Figures of durations are missing where nothing ran, others where not read."""
+
+    at: float
+    """When the span began."""
+    seconds: float
+    total: int
+    successful: int
+    failed: int
+    cancelled: int
+    average_ms: float | None = None
+    min_ms: float | None = None
+    max_ms: float | None = None
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+    contended: int = 0
+    """Runs that had to wait for a slot."""
+    average_wait_ms: float | None = None
+    max_wait_ms: float | None = None
+    busy_percent: float = 0.0
+    """Share of the span in which the slots had runs."""
+    size: int = 0
+    """Slots, at the end of the span."""
+    engine: UseFigures = UseFigures()
+    gateway: UseFigures = UseFigures()
+    load: float | None = None
+
+
+class MetricHistory(Model, frozen=True, kw_only=True):
+    """Points in the order of time, one after the other without a gap; the last one is still going on."""
+
+    step: float
+    """Seconds of each."""
+    points: list[MetricPoint]
+
+
+class GroupedBy(StrEnum):
+    SCRIPT = "script"
+    CALLER = "caller"
+    ERROR = "error"
+    """By the kind of failure: an outcome, or ``refused``."""
+
+
+class MetricGroup(Model, frozen=True, kw_only=True):
+    """Figures of one script, caller or kind of failure within the time that was asked for."""
+
+    name: str
+    """A script's path, ``(code)`` for code that is no script; a caller's name; an outcome."""
+    total: int
+    successful: int
+    failed: int
+    cancelled: int
+    errors: dict[str, int] = {}
+    """Failures by their kind."""
+    total_ms: float
+    average_ms: float | None = None
+    min_ms: float | None = None
+    max_ms: float | None = None
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+    last_at: float | None = None
+    """When the last of them ended."""
+
+
+class MetricGroups(Model, frozen=True, kw_only=True):
+    """Groups with the most runs first."""
+
+    by: GroupedBy
+    since: float
+    groups: list[MetricGroup]
+    others: int = 0
+    """Groups that were left out, beyond the limit."""
+
+
+class AlertSeverity(StrEnum):
+    WARNING = "WARNING"
+    CRITICAL = "CRITICAL"
+
+
+class Alert(Model, frozen=True, kw_only=True):
+    """Something that someone should look at, for as long as it lasts and a while after it."""
+
+    kind: str
+    """What it is about: ``utilisation``, ``failures``, ``latency``, ``waits``, ``slots``, ``audit``, ``disk`` …"""
+    severity: AlertSeverity
+    message: str
+    """One sentence with what to do."""
+    at: float
+    """When it began."""
+    until: float | None = None
+    """When it was over; None while it lasts."""
+    count: int = 1
+    """How often it was noticed."""
+
+
+class AlertList(Model, frozen=True, kw_only=True):
+    alerts: list[Alert]
+    """Newest first."""
+    total: int
+    """Since the engine's start."""
+    suppressed: int
+    """Of these, those that repeated one that lasted."""

@@ -12,6 +12,7 @@ from engine.registry import (
     engine,
     git,
     macros,
+    metrics,
     packages,
     runs,
     scripts,
@@ -24,6 +25,7 @@ from engine.registry.operation import Operation
 OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     *runs.OPERATIONS,
     *engine.OPERATIONS,
+    *metrics.OPERATIONS,
     *scripts.OPERATIONS,
     *defaults.OPERATIONS,
     *git.OPERATIONS,

@@ -18,7 +18,6 @@ from engine.models.engine import (
     RetentionInfo,
     StopRequest,
 )
-from engine.models.metrics import EngineMetrics
 from engine.registry.operation import MAX_ID, TRANSFER_TIMEOUT, Operation
 
 BACKUP_TIMEOUT = 3_600.0
@@ -66,15 +65,6 @@ POOL_RESTART = Operation(
     "admin",
     "Restart slots: give one a new zygote",
     params=SlotParams,
-)
-METRICS = Operation(
-    "metrics.info",
-    "GET",
-    "/metrics",
-    EngineMetrics,
-    "viewer",
-    "See the figures of runs, processes and host: since the engine's start and of the last minute",
-    scoped=True,
 )
 EVENTS = Operation(
     "events",
@@ -140,7 +130,6 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     POOL_INFO,
     POOL_RESIZE,
     POOL_RESTART,
-    METRICS,
     EVENTS,
     OPENAPI,
     RETENTION,

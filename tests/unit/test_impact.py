@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from engine.api.compat.impact import Impact, gateway_impact, health_score, impact_level
-from engine.models.metrics import EngineMetrics, HostFigures, RunFigures, UseFigures
+from engine.api.compat.impact import Impact, gateway_impact
+from engine.models.metrics import EngineMetrics, HostFigures, ImpactLevel, Judgement, RunFigures, UseFigures
+from engine.services.metrics.judgement import health_score, impact_level, judge
 
 QUIET = RunFigures(
     seconds=60, total=0, successful=0, failed=0, cancelled=0, outcomes={}, dispatched=0, total_ms=0.0,
@@ -18,11 +19,18 @@ QUIET = RunFigures(
 )  # fmt: skip
 
 
+def judged(metrics: EngineMetrics) -> EngineMetrics:
+    """Return them with what the engine makes of them."""
+    made = judge(metrics.last_minute, metrics.since_start, metrics.busy_percent, metrics.engine.cpu_percent)
+    return replace(metrics, judgement=made)
+
+
 def figures(runs: int = 0, failed: int = 0, busy: float = 0.0, use: float | None = 0.0, **more: Any) -> EngineMetrics:
     minute = replace(QUIET, total=runs, dispatched=runs, successful=runs - failed, failed=failed, **more)
     return EngineMetrics(
         uptime=3600.0, size=3, active=0, peak=0, waiting=0, busy_percent=busy, since_start=minute, last_minute=minute,
         engine=UseFigures(cpu_percent=use, memory=100 << 20), host=HostFigures(cores=4, load=0.5, memory=8 << 30),
+        judgement=Judgement(impact=ImpactLevel.UNKNOWN, health=0, recommendation=""),
     )  # fmt: skip
 
 
@@ -59,7 +67,7 @@ def test_failing_runs_cost_score(errors: float | None, score: int) -> None:
 
 async def asked(metrics: EngineMetrics) -> dict[str, Any]:
     async def info() -> EngineMetrics:
-        return metrics
+        return judged(metrics)
 
     host: Any = SimpleNamespace(engine=SimpleNamespace(metrics=SimpleNamespace(info=info)))
     answer: dict[str, Any] = json.loads(bytes(await Impact(host).impact()))
@@ -102,7 +110,7 @@ async def test_what_cannot_be_read_is_missing_and_the_level_says_so() -> None:
 
 def test_an_idle_engine_whose_runs_all_failed_does_not_look_sound() -> None:
     metrics = replace(figures(3, failed=3), last_minute=QUIET)
-    impact = gateway_impact(metrics)
+    impact = gateway_impact(judged(metrics))
     assert (impact.impact_level, impact.health_score, impact.error_rate) == ("LOW", 80, 100.0)
     assert "100 % of the runs failed" in impact.recommendation
 
@@ -116,4 +124,4 @@ def test_an_idle_engine_whose_runs_all_failed_does_not_look_sound() -> None:
     ],
 )
 def test_the_recommendation_says_what_to_do(metrics: EngineMetrics, sentence: str) -> None:
-    assert gateway_impact(metrics).recommendation.startswith(sentence)
+    assert gateway_impact(judged(metrics)).recommendation.startswith(sentence)

@@ -14,6 +14,7 @@ from engine.api.compat.figures import Figures
 from engine.api.compat.impact import gateway_impact
 from engine.models.engine import PoolInfo, SlotInfo, SlotState
 from engine.models.metrics import EngineMetrics, HostFigures, RunFigures, UseFigures
+from engine.services.metrics.judgement import judge
 
 NOTHING = RunFigures(
     seconds=60, total=0, successful=0, failed=0, cancelled=0, outcomes={}, dispatched=0, total_ms=0.0,
@@ -40,10 +41,11 @@ MONITORING = {
 }  # fmt: skip
 
 
-def metrics(since_start: RunFigures, last_minute: RunFigures, active: int = 0) -> EngineMetrics:
+def metrics(since_start: RunFigures, last_minute: RunFigures, active: int = 0, busy: float = 1.0) -> EngineMetrics:
+    made = judge(last_minute, since_start, busy, None)
     return EngineMetrics(
-        uptime=7200.5, size=3, active=active, peak=3, waiting=0, busy_percent=1.0, since_start=since_start,
-        last_minute=last_minute, engine=UseFigures(), host=HostFigures(cores=2),
+        uptime=7200.5, size=3, active=active, peak=3, waiting=0, busy_percent=busy, since_start=since_start,
+        last_minute=last_minute, engine=UseFigures(), host=HostFigures(cores=2), judgement=made,
     )  # fmt: skip
 
 
@@ -101,7 +103,7 @@ async def test_rates_are_those_of_the_totals_beside_them_and_percentiles_of_the_
 
 @pytest.mark.parametrize("minute", [NOTHING, replace(NOTHING, total=4, successful=1, failed=3, dispatched=4)])
 async def test_the_health_score_is_one_number(minute: RunFigures) -> None:
-    found = replace(metrics(SOME, minute, active=2), busy_percent=70.0)
+    found = metrics(SOME, minute, active=2, busy=70.0)
     impact = gateway_impact(found)
     assert impact.health_score == 65
     body = sent(await panels(found).metrics())

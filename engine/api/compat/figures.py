@@ -14,15 +14,16 @@ from typing import Any
 import msgspec
 
 from engine.api.compat.endpoint import both_spellings, now_ms
-from engine.api.compat.impact import error_rate, health_of
 from engine.api.compat.script_python import ScriptPython
 from engine.api.host import EngineHost
 from engine.models.base import Model
 from engine.models.engine import PoolInfo, ResizeRequest, SlotState
 from engine.models.metrics import EngineMetrics
-from engine.registry.engine import METRICS, POOL_INFO, POOL_RESIZE
+from engine.registry.engine import POOL_INFO, POOL_RESIZE
+from engine.registry.metrics import METRICS
 from engine.registry.operation import Operation
 from engine.services.access import Actor
+from engine.services.metrics.judgement import error_rate
 from engine.services.operations import implements
 
 
@@ -336,6 +337,6 @@ def _metrics(metrics: EngineMetrics) -> Metrics:
         error_counts=f"{{{', '.join(f'{kind}={count}' for kind, count in kinds.items())}}}",
         uptime_ms=int(metrics.uptime * 1000),
         uptime_hours=metrics.uptime / 3600,
-        health_score=health_of(metrics),
+        health_score=metrics.judgement.health,
         timestamp=now_ms(),
     )

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import field
 
 from engine.models.base import Model
-from engine.registry.engine import METRICS
+from engine.registry.metrics import METRICS
 from engine.registry.operation import Operation
 from engine.services.operations import implements
 

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from engine.models.metrics import EngineMetrics, HostFigures, RunFigures, UseFigures
+from engine.models.metrics import (
+    AlertList,
+    EngineMetrics,
+    GroupedBy,
+    HostFigures,
+    MetricGroups,
+    MetricHistory,
+    RunFigures,
+    UseFigures,
+)
 from engine.pool.pool import Pool
-from engine.registry.engine import METRICS
+from engine.registry.metrics import ALERTS, METRICS, METRICS_GROUPS, METRICS_HISTORY
+from engine.services.access import ServiceError
+from engine.services.metrics.judgement import judge
 from engine.services.operations import implements
 from engine.services.runs.metrics import RunMetrics, RunTotals, milliseconds
 from engine.services.usage import Usage, UsageMeter, Use
@@ -21,22 +32,38 @@ class MetricsService:
         usage = await self._meter.usage()
         return self._together(usage)
 
+    @implements(METRICS_HISTORY)
+    async def history(self, hours: float = 1.0, points: int = 60) -> MetricHistory:  # noqa: ARG002
+        raise ServiceError("not_available", "Figures of the past are not kept.", status=501)
+
+    @implements(METRICS_GROUPS)
+    async def groups(self, by: GroupedBy = GroupedBy.SCRIPT, hours: float = 24.0, limit: int = 50) -> MetricGroups:  # noqa: ARG002
+        raise ServiceError("not_available", "Figures of single scripts are not kept.", status=501)
+
+    @implements(ALERTS)
+    async def alerts(self) -> AlertList:
+        raise ServiceError("not_available", "There are no alerts.", status=501)
+
     def _together(self, usage: Usage) -> EngineMetrics:
         size = self._pool.size
         totals, minute = self._runs.totals(), self._runs.minute()
+        since_start, last_minute = _figures(totals), _figures(minute)
+        # While the pool shrinks, runs go on in slots that it no longer counts.
+        busy = min(100.0, 100 * minute.busy / (minute.seconds * size))
+        engine = _use(usage.engine)
         return EngineMetrics(
             uptime=totals.seconds,
             size=size,
             active=self._runs.active,
             peak=self._runs.peak,
             waiting=self._runs.waiting,
-            # While the pool shrinks, runs go on in slots that it no longer counts.
-            busy_percent=min(100.0, 100 * minute.busy / (minute.seconds * size)),
-            since_start=_figures(totals),
-            last_minute=_figures(minute),
-            engine=_use(usage.engine),
+            busy_percent=busy,
+            since_start=since_start,
+            last_minute=last_minute,
+            engine=engine,
             gateway=None if usage.gateway == Use() else _use(usage.gateway),
             host=HostFigures(cores=usage.cores, load=usage.load, memory=usage.memory, available=usage.available),
+            judgement=judge(last_minute, since_start, busy, engine.cpu_percent),
         )
 
 
