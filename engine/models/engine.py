@@ -187,6 +187,8 @@ class AuditRecord(Model, frozen=True):
     detail: dict[str, Any]
     sha256: str
     """Of this record and, through it, of all before it."""
+    prev: str = ""
+    """``sha256`` of the record before it."""
 
 
 class AuditList(Model, frozen=True):
@@ -196,13 +198,22 @@ class AuditList(Model, frozen=True):
 
 
 class AuditCheck(Model, frozen=True):
-    """What a look at every record found."""
+    """What a look at every record found, or at a piece of them."""
 
     records: int
+    """How many there are."""
     head: str
     """Hash of the newest record."""
     problem: str | None = None
-    """None: the record is consistent in itself."""
+    """None: what was looked at is consistent in itself, and holds the head that was asked for."""
+    checked: int = 0
+    """Number of the last record that was looked at."""
+    next_after: int | None = None
+    """Where the next piece begins; None: everything was looked at, or a problem was found."""
+    head_at: int | None = None
+    """The record with the head that was asked for, told with the last piece."""
+    copies: str = ""
+    """One sentence: where copies of the head are sent to, or why to no place."""
 
 
 class BackupInfo(Model, frozen=True):
