@@ -55,7 +55,10 @@ class StopRequest(Model, frozen=True):
 
 
 class SlotState(StrEnum):
-    """``starting``: no zygote yet. ``preparing``: its next child is being made. ``ready``: a parked child waits."""
+    """``starting``: no zygote yet. ``preparing``: its next child is being made. ``ready``: a parked child waits.
+
+    ``resting``: it has no process until the host has room for its runs again.
+    """
 
     STARTING = "starting"
     PREPARING = "preparing"
@@ -63,6 +66,7 @@ class SlotState(StrEnum):
     RUNNING = "running"
     STOPPING = "stopping"
     FAILED = "failed"
+    RESTING = "resting"
 
 
 class SlotInfo(Model, frozen=True):
@@ -110,6 +114,10 @@ class PoolInfo(Model, frozen=True):
     isolation: str = ""
     python: str = ""
     """Version of the interpreter of scripts that ask for no other one."""
+    resting: int = 0
+    """Slots that rest now, since the host or the gateway on it needs what their runs would use."""
+    rest_reason: str = ""
+    """Why they rest, or are to when their runs have ended; one sentence, empty where none is to."""
 
 
 class ResizeRequest(Model, frozen=True):
