@@ -26,6 +26,7 @@ class EngineInfo(Model, frozen=True):
     admin: str = ""
     """Why there are no ADMIN runs here, one sentence; empty when administrators may start them."""
     log_file: str = ""
+    """Empty where the log goes to stderr alone, which is the journal of a service."""
     last_event: int | None = None
     """Number of the newest event: a client that listens from there on misses nothing that happens after this answer."""
     python: str = ""
