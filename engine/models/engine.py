@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from engine.models.base import Model
+from engine.models.metrics import ImpactLevel
 from engine.models.runs import Mode
 
 
@@ -107,9 +108,17 @@ class PoolInfo(Model, frozen=True):
     runs_last_minute: int = 0
     p50_ms: float | None = None
     p99_ms: float | None = None
+    impact: ImpactLevel = ImpactLevel.UNKNOWN
+    """By the latest sample, as ``health``."""
+    health: int | None = None
+    """0 to 100; None before the first sample."""
     isolation: str = ""
     python: str = ""
     """Version of the interpreter of scripts that ask for no other one."""
+    resting: int = 0
+    """Slots that rest now, since the host or the gateway on it needs what their runs would use."""
+    rest_reason: str = ""
+    """Why they rest, or are to when their runs have ended; one sentence, empty where none is to."""
 
 
 class ResizeRequest(Model, frozen=True):
