@@ -56,7 +56,10 @@ class StopRequest(Model, frozen=True):
 
 
 class SlotState(StrEnum):
-    """``starting``: no zygote yet. ``preparing``: its next child is being made. ``ready``: a parked child waits."""
+    """``starting``: no zygote yet. ``preparing``: its next child is being made. ``ready``: a parked child waits.
+
+    ``resting``: it has no process until the host has room for its runs again.
+    """
 
     STARTING = "starting"
     PREPARING = "preparing"
@@ -64,6 +67,7 @@ class SlotState(StrEnum):
     RUNNING = "running"
     STOPPING = "stopping"
     FAILED = "failed"
+    RESTING = "resting"
 
 
 class SlotInfo(Model, frozen=True):
@@ -196,6 +200,8 @@ class AuditRecord(Model, frozen=True):
     detail: dict[str, Any]
     sha256: str
     """Of this record and, through it, of all before it."""
+    prev: str = ""
+    """``sha256`` of the record before it."""
 
 
 class AuditList(Model, frozen=True):
@@ -205,13 +211,22 @@ class AuditList(Model, frozen=True):
 
 
 class AuditCheck(Model, frozen=True):
-    """What a look at every record found."""
+    """What a look at every record found, or at a piece of them."""
 
     records: int
+    """How many there are."""
     head: str
     """Hash of the newest record."""
     problem: str | None = None
-    """None: the record is consistent in itself."""
+    """None: what was looked at is consistent in itself, and holds the head that was asked for."""
+    checked: int = 0
+    """Number of the last record that was looked at."""
+    next_after: int | None = None
+    """Where the next piece begins; None: everything was looked at, or a problem was found."""
+    head_at: int | None = None
+    """The record with the head that was asked for, told with the last piece."""
+    copies: str = ""
+    """One sentence: where copies of the head are sent to, or why to no place."""
 
 
 class BackupInfo(Model, frozen=True):

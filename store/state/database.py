@@ -20,7 +20,7 @@ from store.errors import StoreError
 from store.state import pruning
 from store.state.approvals import Approvals
 from store.state.assistant_use import AssistantUse
-from store.state.audit import Audit, AuditEvent, add
+from store.state.audit import Audit, AuditEvent
 from store.state.audit_export import AuditExport
 from store.state.authors import Authors
 from store.state.condensed import CondensedRecords, CondensedRow, record_condensed
@@ -193,7 +193,7 @@ class StateDB:
             _record(connection, runs, chunks, left, given)
             _set_meta(connection, last_id=last)
             if audit:
-                add(connection, audit)
+                self.audit.add(connection, audit)
 
         await self._database.write(work)
         self._committed_id = max(self._committed_id, last)
@@ -210,7 +210,7 @@ class StateDB:
             record_condensed(connection, rows)
             _set_meta(connection, last_id=last)
             if audit:
-                add(connection, audit)
+                self.audit.add(connection, audit)
 
         await self._database.write(work)
         self._committed_id = max(self._committed_id, last)
