@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from engine.models.base import Model
+from engine.models.metrics import ImpactLevel
 from engine.models.runs import Mode
 
 
@@ -112,6 +113,10 @@ class PoolInfo(Model, frozen=True):
     runs_last_minute: int = 0
     p50_ms: float | None = None
     p99_ms: float | None = None
+    impact: ImpactLevel = ImpactLevel.UNKNOWN
+    """By the latest sample, as ``health``."""
+    health: int | None = None
+    """0 to 100; None before the first sample."""
     isolation: str = ""
     python: str = ""
     """Version of the interpreter of scripts that ask for no other one."""
