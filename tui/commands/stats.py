@@ -90,7 +90,7 @@ def stats(invocation: Invocation, watch: bool, by: str | None, hours: float | No
       gatewright stats
       gatewright stats --watch
       gatewright stats --by script --hours 168
-      gatewright stats --json | jq .metrics.judgement
+      gatewright --json stats --by caller
     """
     look = _Look(None if by is None else GroupedBy(by), hours, limit)
     if not watch:

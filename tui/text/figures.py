@@ -93,7 +93,7 @@ def waits_within(history: MetricHistory) -> str:
     if not contended:
         return f"none in the last {span(history)}"
     longest = max((point.max_wait_ms for point in history.points if point.max_wait_ms is not None), default=None)
-    return f"{count(contended)}{'' if longest is None else f', {latency(longest)} at most'} in the last {span(history)}"
+    return f"{count(contended)}{'' if longest is None else f', {latency(longest)} at most'}"
 
 
 def span(history: MetricHistory) -> str:
@@ -130,22 +130,19 @@ def memory_percent(host: HostFigures) -> float | None:
     return 100 * (host.memory - host.available) / host.memory
 
 
-def gateway_text(metrics: EngineMetrics) -> str:
-    """Say what Ignition's JVM uses: ``gateway JVM 1.2 cores, 3.1 GiB``; nothing where none runs."""
-    gateway = metrics.gateway
-    if gateway is None:
-        return ""
-    parts = [] if gateway.cpu_percent is None else [f"{gateway.cpu_percent * metrics.host.cores / 100:.1f} cores"]
-    parts += [] if gateway.memory is None else [size(gateway.memory)]
-    return f"gateway JVM {', '.join(parts) or 'runs'}"
+def gateway_text(metrics: EngineMetrics, name: str = "gateway JVM") -> str:
+    """Say what Ignition's JVM uses: ``gateway JVM 60 % 3.1 GiB``; nothing where none runs."""
+    return "" if metrics.gateway is None else f"{name} {_used(metrics.gateway) or 'runs'}"
 
 
 def engine_text(metrics: EngineMetrics) -> str:
-    """Say what the engine and its processes use: ``scripts 0.1 cores, 120.0 MiB``."""
-    engine = metrics.engine
-    parts = [] if engine.cpu_percent is None else [f"{engine.cpu_percent * metrics.host.cores / 100:.1f} cores"]
-    parts += [] if engine.memory is None else [size(engine.memory)]
-    return f"scripts {', '.join(parts)}" if parts else "scripts: use not known"
+    """Say what the engine and its processes use, of all processors: ``scripts 0.3 % 120.0 MiB``."""
+    return f"scripts {_used(metrics.engine) or 'use not known'}"
+
+
+def _used(use: UseFigures) -> str:
+    parts = [] if use.cpu_percent is None else [percent(use.cpu_percent)]
+    return " ".join([*parts, *([] if use.memory is None else [size(use.memory)])])
 
 
 def shown_alerts(alerts: list[Alert], now: float | None = None) -> list[Alert]:
