@@ -90,7 +90,7 @@ def stats(invocation: Invocation, watch: bool, by: str | None, hours: float | No
       gatewright stats
       gatewright stats --watch
       gatewright stats --by script --hours 168
-      gatewright --json stats --by caller
+      gatewright stats --by caller --json
     """
     look = _Look(None if by is None else GroupedBy(by), hours, limit)
     if not watch:
