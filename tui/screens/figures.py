@@ -47,6 +47,9 @@ AGAIN_EVERY = 10.0
 CODE = "(code)"
 """The group of code that is no script."""
 
+MANY = frozenset({"(renders)", "(others)"})
+"""Groups of what is no single script."""
+
 REFUSED = "refused"
 """The kind of failure of a request that the pool turned away; it has no run."""
 
@@ -178,7 +181,9 @@ class FiguresScreen(FullScreen[int | None]):
                 return f"{_typed('who', group.name)} {since}"
             case GroupedBy.ERROR:
                 return f"outcome:{group.name} {since}"
-        return f"name:< {since}" if group.name == CODE else f"{_typed('script', group.name)} {since}"
+        if group.name == CODE:
+            return f"name:< {since}"
+        return since if group.name in MANY else f"{_typed('script', group.name)} {since}"
 
     # What the engine says.
 

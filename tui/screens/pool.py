@@ -234,10 +234,12 @@ class PoolScreen(FullScreen[int | None]):
         self._refresh_ages()
 
     def _show_reason(self, pool: PoolInfo) -> None:
-        """Why a slot takes no runs; on a host without a sandbox that is the same for all of them."""
+        """Say why slots take no runs: they rest, or there is no sandbox, which is the same for all of them."""
         problem = next((slot.problem for slot in pool.slots if slot.problem), None)
-        self._reason.update(f"{sanitise_line(problem)} See gatewright doctor." if problem else "")
-        self._reason.display = problem is not None
+        sentences = [pool.rest_reason, *([f"{problem} See gatewright doctor."] if problem else [])]
+        shown = sanitise_line(" ".join(filter(None, sentences)))
+        self._reason.update(shown)
+        self._reason.display = bool(shown)
 
     def _refresh_ages(self) -> None:
         if self._pool is not None:
@@ -280,7 +282,8 @@ def _heading(pool: PoolInfo) -> Text:
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(" pool  ", "bold")
     slots = "1 slot" if pool.size == 1 else f"{pool.size} slots"
-    text.append(f"{slots}   {pool.running} running   {pool.ready} ready   queue {len(pool.queue)}   ")
+    resting = f"   {pool.resting} resting" if pool.resting else ""
+    text.append(f"{slots}   {pool.running} running   {pool.ready} ready{resting}   queue {len(pool.queue)}   ")
     text.append(f"{pool.runs_last_minute}/min   p50 {milliseconds(pool.p50_ms)}   p99 {milliseconds(pool.p99_ms)}")
     return text
 

@@ -30,14 +30,14 @@ def latency(value: float | None) -> str:
     """Write milliseconds with two digits or more: ``0.21 ms``, ``35 ms``, ``2.50 s``."""
     if value is None:
         return NONE
-    if value < 10:
-        return f"{value:.2f} ms"
-    return f"{value:.0f} ms" if value < 1000 else long_time(value)
+    return long_time(value)
 
 
 def long_time(value: float) -> str:
-    """Write milliseconds as seconds, minutes or hours: ``2.50 s``, ``14 min``, ``3 h 05``."""
+    """Write milliseconds, seconds, minutes or hours: ``250 ms``, ``2.50 s``, ``14 min``, ``3 h 05``."""
     seconds = value / 1000
+    if seconds < 1:
+        return f"{value:.0f} ms" if value >= 10 else f"{value:.2f} ms"
     return f"{seconds:.2f} s" if seconds < 60 else age(seconds)
 
 
@@ -52,6 +52,13 @@ def percent(value: float | None) -> str:
 
 def count(number: int) -> str:
     return f"{number:,}"
+
+
+def rate(value: float) -> str:
+    """Write runs a minute: ``60``, ``0.5``, ``< 0.1``."""
+    if 0 < value < 0.1:
+        return "< 0.1"
+    return f"{value:.1f}" if 0 < value < 10 and value % 1 else f"{value:,.0f}"
 
 
 def failure_rate(successful: int, failed: int) -> float | None:

@@ -76,7 +76,7 @@ class FiguresPane(Vertical):
         most = max(rates, default=0.0)
         title = f" runs a minute, last {figures.span(history)}"
         self._rate_title.show(title if most else f"{title}: none")
-        self._rate.show([Series(rates)], high=f"{max(1.0, most):,.0f}")
+        self._rate.show([Series(rates)], high=figures.rate(max(1.0, most)))
         slow, usual = [point.p99_ms for point in points], [point.p50_ms for point in points]
         known = [one for one in (*slow, *usual) if one is not None]
         self._latency_title.show(" latency: p50, and p99 above it")
