@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.text import Text
@@ -90,11 +90,10 @@ class TimePlot(PlotextPlot):
         plt.xlim(0, max(count - 1, 1))
         for place, series in enumerate(self._series):
             behind = place < len(self._series) - 1
-            points = [(at, self._scaled(one)) for at, one in enumerate(series.values) if one is not None]
-            if points:
+            for stretch in _stretches(series.values):
                 plt.plot(
-                    [at for at, _ in points],
-                    [value for _, value in points],
+                    [at for at, _ in stretch],
+                    [self._scaled(value) for _, value in stretch],
                     marker=("." if behind else "#") if sixteen else "hd",
                     color=None if sixteen else colours[0 if behind else 1],
                     fillx=series.filled,
@@ -103,3 +102,16 @@ class TimePlot(PlotextPlot):
 
     def _scaled(self, value: float) -> float:
         return math.log10(max(value, 1e-3)) if self._orders else value
+
+
+def _stretches(values: Sequence[float | None]) -> Iterator[list[tuple[int, float]]]:
+    """Cut values at each place where there is nothing: a line across it would say that there was something."""
+    stretch: list[tuple[int, float]] = []
+    for at, value in enumerate(values):
+        if value:
+            stretch.append((at, value))
+        elif stretch:
+            yield stretch
+            stretch = []
+    if stretch:
+        yield stretch
