@@ -93,6 +93,7 @@ from engine.services.tasks import TaskService
 from engine.services.tokens import TokenService
 from engine.services.usage import UsageMeter
 from engine.services.versioned_writer import VersionedWriter
+from engine.services.yielding.service import YieldService
 from engine.sockets import NotPrivate
 from store.disk_space import DiskSpace, Floor, ReadOnlySpace, Reserve, has_room
 from store.errors import LowDisk, ProjectError, StoreError
@@ -160,6 +161,7 @@ class EngineParts:
     packages: PackageService
     backup: BackupService
     script_environments: ScriptEnvironments
+    yielding: YieldService
 
 
 async def compose(
@@ -334,6 +336,8 @@ async def compose(
     meter = UsageMeter()
     sampling = asyncio.create_task(meter.run(), name="use of the host")
     stack.push_async_callback(_cancelled, sampling)
+    yielding = YieldService(pool, meter, settings.yielding, audit, owner)
+    stack.push_async_callback(_cancelled, asyncio.create_task(yielding.run(), name="yielding"))
     stack.push_async_callback(pool.close)  # once more: runs end with it, and their records are written after that
     housekeeping = asyncio.create_task(keep_house(buffers), name="housekeeping")
     stack.push_async_callback(_cancelled, housekeeping)
@@ -422,6 +426,7 @@ async def compose(
         packages=packages,
         backup=backup,
         script_environments=script_environments,
+        yielding=yielding,
     )
     add_usual(script_api, documents)
     script_api.tells_secret = runs.tells_secret
