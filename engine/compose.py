@@ -96,6 +96,7 @@ from engine.services.tasks import TaskService
 from engine.services.tokens import TokenService
 from engine.services.usage import UsageMeter
 from engine.services.versioned_writer import VersionedWriter
+from engine.services.yielding.service import YieldService
 from engine.sockets import NotPrivate
 from store.disk_space import DiskSpace, Floor, ReadOnlySpace, Reserve, has_room
 from store.errors import LowDisk, ProjectError, StoreError
@@ -165,6 +166,7 @@ class EngineParts:
     packages: PackageService
     backup: BackupService
     script_environments: ScriptEnvironments
+    yielding: YieldService
 
 
 async def compose(
@@ -343,6 +345,8 @@ async def compose(
     figures = MetricsService(pool, metrics, meter, alerts, partial(_troubles, audit, runs, space), pool_service.judged)
     stack.push_async_callback(_cancelled, asyncio.create_task(figures.run(), name="figures"))
     stack.push_async_callback(_cancelled, asyncio.create_task(history.run(), name="figures over time"))
+    yielding = YieldService(pool, meter, settings.yielding, audit, owner)
+    stack.push_async_callback(_cancelled, asyncio.create_task(yielding.run(), name="yielding"))
     stack.push_async_callback(pool.close)  # once more: runs end with it, and their records are written after that
     housekeeping = asyncio.create_task(keep_house(buffers), name="housekeeping")
     stack.push_async_callback(_cancelled, housekeeping)
@@ -433,6 +437,7 @@ async def compose(
         packages=packages,
         backup=backup,
         script_environments=script_environments,
+        yielding=yielding,
     )
     add_usual(script_api, documents)
     script_api.tells_secret = runs.tells_secret
