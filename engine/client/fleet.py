@@ -105,10 +105,13 @@ class _Member:
     record: RunInfo | None = None
     texts: dict[Stream, list[str]] = field(default_factory=lambda: {stream: [] for stream in Stream})
     next_chunk: int = 0
+    heard: int = 0
+    """How many events came."""
     named: asyncio.Event = field(default_factory=asyncio.Event)
     """The engine gave the run a number."""
 
     def take(self, event: RunEvent) -> None:
+        self.heard += 1
         if isinstance(event, RunInfo):
             self.record = event
             self.named.set()
@@ -217,7 +220,7 @@ class FleetRun:
                 failure = await self._stopped(member, work, late=late)
                 if failure is not None:
                     return failure
-            return _failure_of(work)
+            return _failure_of(work) if work.done() else None
         finally:
             for task in (work, stop):
                 task.cancel()
@@ -266,7 +269,7 @@ class FleetRun:
             except EngineUnreachable:
                 if member.record is None:
                     raise
-            deadline = time.monotonic() + self._patience
+            deadline, heard = time.monotonic() + self._patience, member.heard
             while member.record is not None and not member.finished:
                 following = await self._again(member.gateway, target, member.record.id, deadline)
                 if following is not None:
@@ -275,6 +278,8 @@ class FleetRun:
                     with contextlib.suppress(EngineUnreachable):
                         number, after = member.record.id, member.next_chunk
                         await _take(member, client.follow_run(number, after, known=True, kept=True))
+                if member.heard != heard:  # the next time that the line drops is another one
+                    deadline, heard = time.monotonic() + self._patience, member.heard
             if self._finished is not None and member.record is not None:
                 await self._finished(client, member.gateway, member.record)
         finally:
