@@ -9,7 +9,7 @@ import click
 
 from tui.commands import exit_codes
 from tui.commands.arguments import gateway_names, gateway_selection, host_files
-from tui.commands.invocation import CommandGroup, Invocation, common_options
+from tui.commands.invocation import CommandGroup, Invocation, local_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ NONE_YET = "gatewright gateways add gw-01 --url https://gw-01:9089 --token-file 
 
 
 @click.group("gateways", cls=CommandGroup)
-@common_options
+@local_options
 def gateways() -> None:
     """List, add and remove gateways, and check whether they answer.
 
@@ -31,13 +31,13 @@ def gateways() -> None:
     \b
     Examples:
       gatewright gateways list
-      gatewright gateways add gw-01 --url https://gw-01:9089 --token-file ~/gw-01.token
+      gatewright gateways add gw-01 --url https://gw-01:9089 --token-file a.token
       gatewright gateways check
     """
 
 
 @gateways.command("list")
-@common_options
+@local_options
 @click.pass_obj
 def list_gateways(invocation: Invocation) -> None:
     """List your gateways; none of them is asked.
@@ -47,6 +47,7 @@ def list_gateways(invocation: Invocation) -> None:
       gatewright gateways list
       gatewright gateways list --json
     """
+    _refuse_engine(invocation)
     found = _loaded()
     invocation.show(
         found,
@@ -89,13 +90,14 @@ def add(
 
     \b
     Examples:
-      gatewright gateways add gw-01 --url https://gw-01:9089 --token-file ~/gw-01.token
+      gatewright gateways add gw-01 --url https://gw-01:9089 --token-file a.token
       gatewright gateways add gw-02 --socket ~/gw-02.sock --group plant-b
       gatewright gateways add here --project ~/plant-a
     """
     from engine.client.gateways import Gateway
     from tui.commands.session import refusals
 
+    _refuse_engine(invocation)
     invocation.json = invocation.json or as_json
     gateway = Gateway(
         name,
@@ -121,7 +123,7 @@ def add(
 
 @gateways.command("remove")
 @click.argument("name", shell_complete=gateway_names)
-@common_options
+@local_options
 @click.pass_obj
 def remove(invocation: Invocation, name: str) -> None:
     """Forget a gateway. The file with its token stays, and so does the token.
@@ -132,6 +134,7 @@ def remove(invocation: Invocation, name: str) -> None:
     """
     from tui.commands.session import refusals
 
+    _refuse_engine(invocation)
     with refusals():
         found = _loaded()
         gateway = found.get(name)
@@ -148,7 +151,7 @@ def remove(invocation: Invocation, name: str) -> None:
 
 @gateways.command("check")
 @click.argument("selection", metavar="[NAME,NAME|@GROUP]", required=False, shell_complete=gateway_selection)
-@common_options
+@local_options
 @click.pass_obj
 def check(invocation: Invocation, selection: str | None) -> int:
     """Look whether gateways answer, with which version, and what you may do there; without names, all of them.
@@ -166,6 +169,7 @@ def check(invocation: Invocation, selection: str | None) -> int:
     from tui.commands.gateway_checks import checked
     from tui.commands.session import refusals
 
+    _refuse_engine(invocation)
     found = _loaded()
     if selection is None and not found.by_name:
         _print_gateways(invocation, found)
@@ -175,6 +179,11 @@ def check(invocation: Invocation, selection: str | None) -> int:
     answers = asyncio.run(checked(chosen))
     invocation.show(answers, _print_checked, as_json=lambda answers: {"gateways": answers})
     return exit_codes.worst([one.exit_code for one in answers])
+
+
+def _refuse_engine(invocation: Invocation) -> None:
+    if (option := invocation.engine_option) is not None:
+        raise click.UsageError(f"The list of gateways is yours and of no engine; {option} has no place here.")
 
 
 def _loaded() -> Gateways:
