@@ -68,6 +68,24 @@ class Amount(FloatParamType):
         return amount
 
 
+class Hours(FloatParamType):
+    """Hours of the past: more than none, ``most`` at most."""
+
+    name = "hours"
+
+    def __init__(self, most: float) -> None:
+        self._most = most
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            hours = float(str(value))
+        except ValueError:
+            hours = math.nan
+        if not 0 < hours <= self._most:
+            self.fail(f"{str(value)!r} is no number of hours up to {self._most:g}, such as 24.", param, ctx)
+        return hours
+
+
 class ScriptName(StringParamType):
     """A script, as people name it: also by the path of its file, from which its own path is made.
 
