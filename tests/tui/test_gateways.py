@@ -63,13 +63,14 @@ async def c(plants, tmp_path, monkeypatch) -> AsyncIterator[Console]:
         yield opened
 
 
-async def go(c: Console, name: str) -> None:
+async def go(c: Console, name: str, row: str = "") -> None:
     """Go to a gateway by its row."""
+    row = row or name
     await c.press("alt+g")
-    await c.shows("gateways", "you are here", name)
+    await c.shows("gateways", "you are here", row)
     rows = c.app.screen.query_one("#gateways RowList")
-    await c.until(lambda: any(row.key == name for row in rows.rows), f"{name} is listed")
-    await c.press("home", *["down"] * [row.key for row in rows.rows].index(name), "enter")
+    await c.until(lambda: any(one.key == row for one in rows.rows), f"{row} is listed")
+    await c.press("home", *["down"] * [one.key for one in rows.rows].index(row), "enter")
     await c.until(lambda: f" {name} " in c.text.splitlines()[0], f"the header says {name}")
     await c.shows("pool [")
 
@@ -184,7 +185,7 @@ project = "{tmp_path}/nowhere"
             await c.shows(" open-token ", "engine away, ^R tries now: Other accounts may use")
             await c.type("typed while it is away")
             await c.shows("unnamed *")
-            await go(c, "gw-a")
+            await go(c, "gw-a", "this project")
             await c.hides("typed while")
 
 

@@ -27,7 +27,6 @@ from engine.registry.engine import ENGINE_INFO
 from tui.actions import Scope, action, bindings, footer_hints
 from tui.background import in_place_of_the_last
 from tui.connection import EngineConnection
-from tui.messages import EngineAway, EngineConnected
 from tui.screens.full_screen import FullScreen
 from tui.text.sanitise import sanitise_line
 from tui.widgets.key_hints import KeyHints
@@ -203,7 +202,6 @@ class GatewaysScreen(FullScreen[Place]):
         self._unsaved: dict[str, Sequence[str]] = {}
         self._places: dict[str, Place] = {}
         self._answers: dict[str, GatewayAnswer] = {}
-        self._away = ""
         self._file_problem = ""
         self._heading = Static(" gateways", id="gateways-heading", markup=False)
         self._table = LiveTable(_COLUMNS, empty="reading ...", id="gateways")
@@ -257,12 +255,10 @@ class GatewaysScreen(FullScreen[Place]):
             self._answers[name] = await look_at(target)
         self._show()
 
-    def on_engine_connected(self, _: EngineConnected) -> None:
-        self._away = ""
+    def on_engine_connected(self) -> None:
         self._show()
 
-    def on_engine_away(self, message: EngineAway) -> None:
-        self._away = f"{message.reason} {message.hint or ''}".rstrip()
+    def on_engine_away(self) -> None:
         self._show()
 
     # Actions.
@@ -305,7 +301,7 @@ class GatewaysScreen(FullScreen[Place]):
             return self._answers.get(place.name, GatewayAnswer(GatewayState.ASKING))
         connection = self._connection
         if connection is None or connection.info is None or not connection.connected.is_set():
-            return GatewayAnswer(GatewayState.HERE, sentence=self._away or "Its engine is away.")
+            return GatewayAnswer(GatewayState.HERE, sentence="" if connection is None else connection.problem)
         return GatewayAnswer(GatewayState.HERE, connection.role or OWNER, connection.info.version)
 
     def _show(self, cursor: str | None = None) -> None:
