@@ -46,6 +46,7 @@ from engine.services.disk_space import SpaceCheck
 from engine.services.documents.index import DocumentIndex
 from engine.services.documents.service import DocumentService
 from engine.services.events import EventBus
+from engine.services.evidence import EvidenceService
 from engine.services.git import GitService
 from engine.services.macros.library import MacroLibrary
 from engine.services.macros.local import LocalExecutor
@@ -159,6 +160,7 @@ class EngineParts:
     interpreters: Interpreters
     packages: PackageService
     backup: BackupService
+    evidence: EvidenceService
     script_environments: ScriptEnvironments
 
 
@@ -421,6 +423,7 @@ async def compose(
         interpreters=interpreters,
         packages=packages,
         backup=backup,
+        evidence=EvidenceService(project, runs, state, scripts, script_environments, builds, pool, audit),
         script_environments=script_environments,
     )
     add_usual(script_api, documents)

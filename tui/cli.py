@@ -45,6 +45,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "history": "tui.commands.history:history",
         "git": "tui.commands.git:git",
         "audit": "tui.commands.audit:audit",
+        "evidence": "tui.commands.evidence:evidence",
         "token": "tui.commands.token:token",
         "secrets": "tui.commands.secrets:secrets",
         "assistant": "tui.commands.assistant:assistant",
