@@ -25,6 +25,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from store.audit_chain import digest as audit_digest
+
 FORMAT = "gatewright-evidence"
 VERSION = 1
 SEAL = "sha256"
@@ -33,7 +35,7 @@ MAX_FILE = 256 << 20
 """Bytes of a file that is looked at."""
 
 AUDIT_FIELDS = ("seq", "at", "actor", "uid", "source", "action", "subject", "detail", "prev")
-"""What the hash of an audit record is over, in this order."""
+"""What the hash of an audit record is over, in this order (``store.audit_chain``)."""
 
 STREAMS = ("stdout", "stderr")
 
@@ -187,7 +189,7 @@ def _audit(evidence: Part) -> Iterator[str]:
     before: Part | None = None
     for record in records:
         number = record["seq"]
-        if digest(canonical([record[name] for name in AUDIT_FIELDS])) != record["sha256"]:
+        if audit_digest(*(record[name] for name in AUDIT_FIELDS)) != record["sha256"]:
             yield f"Audit record {number} was changed: it does not have its hash."
         if before is not None and number <= before["seq"]:
             yield f"Audit record {number} does not stand in its place."

@@ -34,6 +34,7 @@ class Scope(StrEnum):
     DEFAULTS = "Default scripts"
     RUNS = "Run history"
     COMPARISON = "Two runs compared"
+    GATEWAYS = "Gateways"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,7 @@ ACTIONS: tuple[Action, ...] = (
     _everywhere("help", "help", "This help", 9),
     # Not before the focused widget's: the form of a run has a use of its own for the key.
     Action("retry", "retry", "Try the engine again when it is away", Scope.EVERYWHERE, palette=True),
+    _everywhere("gateways", "gateways", "Go to another gateway; unsaved text stays with this one"),
     _everywhere("redraw", "redraw", "Draw the whole screen again"),
     _everywhere("quit", "quit", "Leave the console; runs go on in the engine"),
     Action("open_row", "open", "Open it, fold or unfold the folder", Scope.LIST, 1),
@@ -257,6 +259,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("search_runs", "search", "Search, like outcome:timeout who:alice since:today", Scope.RUNS, 4),
     Action("leave_runs", "back", "Back to the console", Scope.RUNS, 5),
     Action("leave_comparison", "back", "Back to the run history", Scope.COMPARISON, 1),
+    Action("go_there", "go there", "Go to the gateway under the cursor", Scope.GATEWAYS, 1),
+    Action("look_again", "look again", "Read the gateways again and ask each", Scope.GATEWAYS, 2),
+    Action("leave_gateways", "back", "Back to the console", Scope.GATEWAYS, 3),
     Action("git_open", "diff", "Show what the file or commit under the cursor changed", Scope.GIT),
     Action("git_stage", "stage", "Stage the file under the cursor, or unstage it", Scope.GIT, 1, palette=True),
     Action("git_commit", "commit", "Commit what is staged", Scope.GIT, 2, palette=True),

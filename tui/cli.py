@@ -44,6 +44,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "diff": "tui.commands.diff:diff",
         "history": "tui.commands.history:history",
         "git": "tui.commands.git:git",
+        "stats": "tui.commands.stats:stats",
         "audit": "tui.commands.audit:audit",
         "evidence": "tui.commands.evidence:evidence",
         "token": "tui.commands.token:token",

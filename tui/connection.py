@@ -125,8 +125,9 @@ class EngineConnection:
         return self._target.folder or Path()
 
     async def run(self) -> None:
-        """Hold the connection until cancelled."""
+        """Hold the connection until cancelled; it can be run again."""
         attempt = 0
+        self._may_start = True
         try:
             while True:
                 self._token_seen = self._token_state()
@@ -140,6 +141,8 @@ class EngineConnection:
                     await self._pause(RETRY_AFTER[min(attempt, len(RETRY_AFTER) - 1)])
                 attempt += 1
         finally:
+            self.connected.clear()
+            self.state, self._reason = ConnectionState.CONNECTING, ""
             await self._drop()
 
     def retry(self) -> None:

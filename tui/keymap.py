@@ -18,6 +18,7 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "redraw": ("ctrl+l",),
         "quit": ("ctrl+q",),
         "retry": ("ctrl+r",),
+        "gateways": ("alt+g", "ctrl+b"),  # tmux keeps the second one for itself
         # The console.
         "run": ("f5", "ctrl+enter"),
         "run_with": ("f11", "alt+r"),  # many terminal emulators keep f11 for the full screen
@@ -132,6 +133,10 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "search_runs": ("slash",),
         "leave_runs": ("escape", "f10"),
         "leave_comparison": ("escape", "c"),
+        # Gateways.
+        "go_there": ("enter",),
+        "look_again": ("f5",),
+        "leave_gateways": ("escape",),
         # The default scripts.
         "take_default": ("t",),
         "keep_default": ("k",),

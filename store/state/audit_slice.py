@@ -8,6 +8,7 @@ from functools import partial
 
 from store.database import Database
 from store.state.audit import AuditRow
+from store.state.audit_filter import NAMED
 
 _COLUMNS = ", ".join(AuditRow.__dataclass_fields__)
 
@@ -35,10 +36,11 @@ class AuditSlice:
         marks = ", ".join("?" * len(actions))
         chosen = f" AND action IN ({marks})" if actions else ""
         query = (
-            f"SELECT {_COLUMNS} FROM audit WHERE subject = ?{chosen} AND instr(detail, ?) > 0 "  # noqa: S608 - our own columns
+            f"SELECT {_COLUMNS} FROM audit WHERE {NAMED} = ? AND subject = ?{chosen} AND instr(detail, ?) > 0 "  # noqa: S608 - our own columns
             "ORDER BY seq DESC LIMIT ?"
         )
-        values = (subject, *actions, containing, limit)
+        name = subject.partition(" ")[2] if subject.startswith("#") else subject
+        values = (name, subject, *actions, containing, limit)
         rows = await self._database.read(lambda connection: connection.execute(query, values).fetchall())
         return [AuditRow(*row) for row in reversed(rows)]
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
-from dataclasses import astuple
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.evidence_check import AUDIT_FIELDS, NoEvidence, canonical, check, content, digest, sealed
-from store.state.audit import BEGINNING, AuditRow
+from engine.evidence_check import AUDIT_FIELDS, NoEvidence, check, content, digest, sealed
+from store.audit_chain import BEGINNING
+from store.audit_chain import digest as audit_digest
 
 TEXT, SHARED, INPUTS, LOCK = b"result = X\n", b"X = 1\n", b'{"params":{"n":4}}', b'lock-version = "1.0"\n'
 
@@ -26,9 +26,9 @@ def chain(*events: tuple[str, str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Records as the store makes them, beginning with the seventh."""
     found, before = [], "7" * 64
     for seq, (action, subject, detail) in enumerate(events, 7):
-        row = AuditRow(seq, 1.25 * seq, "ada", 1000, "cli", action, subject, json.dumps(detail), before, "")
-        before = row.expected()
-        found.append(dict(zip(AuditRow.__slots__, (*astuple(row)[:-1], before), strict=True)))
+        values = (seq, 1.25 * seq, "ada", 1000, "cli", action, subject, json.dumps(detail), before)
+        before = audit_digest(*values)
+        found.append(dict(zip((*AUDIT_FIELDS, "sha256"), (*values, before), strict=True)))
     return found
 
 
@@ -113,7 +113,7 @@ def forged(change: Callable[[dict[str, Any]], object]) -> list[str]:
 def rehashed(records: list[dict[str, Any]], index: int, **fields: Any) -> None:
     record = records[index]
     record.update(fields)
-    record["sha256"] = digest(canonical([record[name] for name in AUDIT_FIELDS]))
+    record["sha256"] = audit_digest(*(record[name] for name in AUDIT_FIELDS))
 
 
 def swap(records: list[dict[str, Any]]) -> None:

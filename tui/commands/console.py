@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 def console(invocation: Invocation, folder: str | None) -> NoReturn:
     """Open the console on a project; a folder that does not exist yet is made a new project.
 
-    PROJECT is a folder, or @ID of a shared project of this host. --url opens it on an engine elsewhere.
+    PROJECT is a folder, or @ID of a shared project of this host. --gateway and --url open it on an engine elsewhere.
 
     \b
     Examples:
       gatewright ~/plant-a
       gatewright ~/plant-a --open night/report
     """
-    if folder is not None and invocation.project is not None:
+    if folder is not None and invocation.given_project is not None:
         raise click.UsageError("The project is given twice: as an argument and by --project.")
     if invocation.json:
         raise click.UsageError("--json needs a command; the console is for people.")
-    if folder is not None and invocation.url is not None:
-        raise click.UsageError("Two engines are named: by the argument and by --url.")
+    if folder is not None and invocation.engine_option is not None:
+        raise click.UsageError(f"Two engines are named: by the argument and by {invocation.engine_option}.")
     if folder is not None and folder.startswith(SHARED_MARK):
         invocation.project, folder = folder, None
     if folder is not None and os.path.exists(folder) and not os.path.isdir(folder):

@@ -73,14 +73,17 @@ async def _saved(
     client: EngineClient, run_id: int, out: str, *, inputs: bool, output: bool
 ) -> tuple[Path, CheckedEvidence]:
     """Get the file beside its place, look at it, and put it there."""
-    from engine.evidence_check import check
+    from engine.evidence_check import NoEvidence, check
 
     place = place_for(Path(out), f"evidence-{run_id}.json")
     with part_of(place) as (part, file):
         params = EvidenceParams(run_id=run_id, name=place.name, inputs=inputs, output=output)
         await client.download(EVIDENCE, params, file.write)
         file.flush()
-        checked = check(part.read_bytes())
+        try:
+            checked = check(part.read_bytes())
+        except NoEvidence as error:
+            raise CommandError(f"the engine's answer cannot be used: {error}") from None
         if checked.problems:
             raise CommandError(
                 f"the records of run {run_id} do not fit together: {' '.join(checked.problems)}",

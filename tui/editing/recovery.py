@@ -79,6 +79,10 @@ class RecoveryJournal:
         self._owner = f"{os.getpid()}-{_started(os.getpid())}"
         self._lock = threading.Lock()
 
+    def of(self, engine: str) -> RecoveryJournal:
+        """Return the journal of another engine's scripts, beside this one."""
+        return RecoveryJournal(engine, self._root)
+
     @property
     def folder(self) -> Path:
         """Looked up each time: on connecting root becomes the owner and has the owner's home."""
