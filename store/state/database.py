@@ -232,14 +232,12 @@ class StateDB:
             before: Only runs with a smaller id.
             wanted: Only these.
         """
-        where, chosen = (wanted or RunFilter()).where(before)
-        values = (*chosen, limit)
-        rows = await self._database.read(
-            lambda connection: connection.execute(
-                f"{_SELECT_SUMMARY}{where} ORDER BY id DESC LIMIT ?", values
-            ).fetchall()
-        )
-        return [_row(row) for row in rows]
+
+        def work(connection: sqlite3.Connection) -> list[Any]:
+            where, values = (wanted or RunFilter()).where(connection, before)
+            return connection.execute(f"{_SELECT_SUMMARY}{where} ORDER BY id DESC LIMIT ?", (*values, limit)).fetchall()
+
+        return [_row(row) for row in await self._database.read(work)]
 
     async def output(self, run_id: int, after: int = 0, limit: int = 1_000) -> list[OutputRow]:
         """Up to ``limit`` pieces of a run's output, from the one with ``seq`` = ``after`` on."""
