@@ -285,8 +285,11 @@ class MetricHistoryService:
 
 
 def step_of(hours: float, points: int) -> int:
-    """Return the length of points, in seconds, of which at most ``points`` cover ``hours``."""
-    least = hours * HOUR / points
+    """Return the length of points, in seconds, of which at most ``points`` cover ``hours``.
+
+    It is such that no more than some fifteen hundred spans are read: of minutes for a day, of ten for ten days.
+    """
+    least = max(hours * HOUR / points, TEN_MINUTES if hours > 24 else 0, HOUR if hours > 240 else 0)
     fitting = next((step for step in STEPS if step >= least), None)
     return fitting or -int(-least // DAY) * DAY
 

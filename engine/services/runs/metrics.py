@@ -14,8 +14,10 @@ minute (``RunMetrics.cut``), so they are of one minute and bounded.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple, overload
 
 from engine.models.runs import Outcome, RunKind
@@ -470,16 +472,8 @@ def percentiles_of(bins: Mapping[int, int], least: int, most: int) -> Percentile
     """Return percentiles of durations in bins, of which the extremes are known, in microseconds."""
     if not bins:
         return Percentiles(None, None, None)
-    ordered, count = sorted(bins.items()), sum(bins.values())
-    return Percentiles(
-        *(min(most, max(least, _at_rank(ordered, int(count * share)))) / US for share in (0.50, 0.95, 0.99))
-    )
-
-
-def _at_rank(ordered: Iterable[tuple[int, int]], rank: int) -> float:
-    bin_ = 0
-    for bin_, count in ordered:  # noqa: B007 - the last one it is, where the rank is past the end
-        rank -= count
-        if rank < 0:
-            break
-    return middle(bin_)
+    ordered = sorted(bins)
+    below = list(accumulate(map(bins.__getitem__, ordered)))
+    ranks = (int(below[-1] * share) for share in (0.50, 0.95, 0.99))
+    found = (middle(ordered[min(bisect_right(below, rank), len(ordered) - 1)]) for rank in ranks)
+    return Percentiles(*(min(most, max(least, one)) / US for one in found))
