@@ -215,6 +215,9 @@ class EngineSection:
     path: str = "/usr/local/bin:/usr/bin:/bin"
     """Where the engine and its git look for programs."""
 
+    log_file: bool = True
+    """Whether an engine in the foreground has its log as a file of the project, too, beside stderr (the journal)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenSection:

@@ -116,6 +116,10 @@ SETTINGS_TEMPLATE = """\
 # Where the engine and its git look for programs.
 # path = "/usr/local/bin:/usr/bin:/bin"
 
+# Whether an engine in the foreground has its log in .gatewright/logs, too, beside stderr, which is the journal of a
+# service. One in the background always has.
+# log_file = true
+
 [listen]
 # Where clients reach the engine over TCP, such as "127.0.0.1:9089" (port 0: any free one). Empty: nowhere. Each request
 # needs a token then (gatewright token create), and the engine does not leave when idle. Takes effect at the next start.

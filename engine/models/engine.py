@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from engine.models.base import Model
+from engine.models.metrics import ImpactLevel
 from engine.models.runs import Mode
 
 
@@ -26,6 +27,7 @@ class EngineInfo(Model, frozen=True):
     admin: str = ""
     """Why there are no ADMIN runs here, one sentence; empty when administrators may start them."""
     log_file: str = ""
+    """Empty where the log goes to stderr alone, which is the journal of a service."""
     last_event: int | None = None
     """Number of the newest event: a client that listens from there on misses nothing that happens after this answer."""
     python: str = ""
@@ -111,6 +113,10 @@ class PoolInfo(Model, frozen=True):
     runs_last_minute: int = 0
     p50_ms: float | None = None
     p99_ms: float | None = None
+    impact: ImpactLevel = ImpactLevel.UNKNOWN
+    """By the latest sample, as ``health``."""
+    health: int | None = None
+    """0 to 100; None before the first sample."""
     isolation: str = ""
     python: str = ""
     """Version of the interpreter of scripts that ask for no other one."""
@@ -195,6 +201,8 @@ class AuditRecord(Model, frozen=True):
     detail: dict[str, Any]
     sha256: str
     """Of this record and, through it, of all before it."""
+    prev: str = ""
+    """``sha256`` of the record before it."""
 
 
 class AuditList(Model, frozen=True):
@@ -204,13 +212,22 @@ class AuditList(Model, frozen=True):
 
 
 class AuditCheck(Model, frozen=True):
-    """What a look at every record found."""
+    """What a look at every record found, or at a piece of them."""
 
     records: int
+    """How many there are."""
     head: str
     """Hash of the newest record."""
     problem: str | None = None
-    """None: the record is consistent in itself."""
+    """None: what was looked at is consistent in itself, and holds the head that was asked for."""
+    checked: int = 0
+    """Number of the last record that was looked at."""
+    next_after: int | None = None
+    """Where the next piece begins; None: everything was looked at, or a problem was found."""
+    head_at: int | None = None
+    """The record with the head that was asked for, told with the last piece."""
+    copies: str = ""
+    """One sentence: where copies of the head are sent to, or why to no place."""
 
 
 class BackupInfo(Model, frozen=True):

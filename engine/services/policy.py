@@ -97,10 +97,16 @@ class AccessPolicy:
             except Exception:  # a mistake of ours must not end the watch: roles that were taken away would stay
                 log.exception("the settings file could not be looked at")
 
-    async def look(self) -> None:
-        """Read the file again if it has changed, or if names were unknown the last time."""
+    async def look(self, *, again: bool = False) -> None:
+        """Read the file again if it has changed, or if names were unknown the last time.
+
+        Args:
+            again: Read it whether or not it has changed: what this host calls an account or a group may have.
+        """
         now = await asyncio.to_thread(_signature, self._file)
-        if now == self._seen:
+        if again:
+            pass
+        elif now == self._seen:
             if self._unknown_since is None or asyncio.get_running_loop().time() - self._unknown_since < AGAIN_EVERY:
                 return
         else:
