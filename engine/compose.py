@@ -292,6 +292,7 @@ async def compose(
     assistant = AssistantService(server, state.assistant_use, budget, audit)
     stack.push_async_callback(assistant.close)
     secrets = SecretService(SecretsFile(own), space, audit, lambda: permissions.approved_secrets())
+    await secrets.load()
     permissions = PermissionService(
         scripts,
         state.approvals,

@@ -7,12 +7,14 @@ import json
 import logging
 import time
 from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
 
 from engine.models.engine import AuditCheck, AuditList, AuditRecord
 from engine.registry.engine import AUDIT_LIST, AUDIT_VERIFY
 from engine.services.access import Actor, ServiceError
 from engine.services.operations import implements
+from engine.services.redaction import Redactor
 from store.errors import StoreError
 from store.state.audit import Audit, AuditEvent, AuditRow
 from store.state.audit_export import AuditExport
@@ -36,6 +38,8 @@ class AuditService:
     def __init__(self, audit: Audit, export: AuditExport | None) -> None:
         self._audit = audit
         self._export = export
+        self._redactor = Redactor()
+        audit.redact = self._redactor.event
         self._waiting: deque[AuditEvent] = deque()
         self._work = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -77,6 +81,10 @@ class AuditService:
                     await self._export_old()
             except Exception:  # a mistake of ours must not leave the rest of the day without a record
                 log.exception("the audit record could not be kept up")
+
+    def know_secrets(self, values: Iterable[str]) -> None:
+        """Keep these values out of every record from here on."""
+        self._redactor.know(values)
 
     def tell(self, actor: Actor, source: str, action: str, subject: str = "", **detail: object) -> None:
         """Record something that has happened now."""

@@ -13,10 +13,10 @@ from msgspec.structs import replace
 
 from engine.models.runs import OutputChunk, RunInfo, RunProgress, RunState, Stream
 from engine.pool.outcome import Ending, ReturnedFile
+from engine.services.masking import Masks
 from engine.services.runs.condensed import HeldRecord, Repeated
 from engine.services.runs.follower import Follower
 from engine.services.runs.kept_output import KeptOutput
-from engine.services.runs.masking import Masks
 from engine.services.runs.outputs import RunOutputs
 from engine.services.runs.uploads import Buffer
 from store.state.run_filter import RunFilter
