@@ -26,8 +26,11 @@ FILE_TIME_GRAIN = 0.05
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 KEPT = ("HOME", "USER", "LOGNAME", "TZ")
 OWN_PREFIX = "GATEWRIGHT_"
-OF_CLIENTS = ("GATEWRIGHT_URL", "GATEWRIGHT_TOKEN_FILE", "GATEWRIGHT_CA_FILE")
+OF_CLIENTS = ("GATEWRIGHT_GATEWAY", "GATEWRIGHT_URL", "GATEWRIGHT_TOKEN_FILE", "GATEWRIGHT_CA_FILE")
 """What tells a client which engine it is for is nothing to one that it starts."""
+
+OF_SERVICE_MANAGERS = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "JOURNAL_STREAM")
+"""What a service manager gives to its service (sd_notify(3), systemd.exec(5)), and nothing to what a client starts."""
 
 
 class LaunchError(Exception):

@@ -204,6 +204,11 @@ class TcpPlace:
         for sock in self._sockets:
             server.listen_tcp(sock, gate, self._context)
 
+    def look(self) -> None:
+        """Look at the certificate's files now."""
+        if self._certificate is not None:
+            self._certificate.look()
+
     async def watch(self) -> None:
         """Follow the certificate's files for as long as the engine goes on."""
         if self._certificate is not None:

@@ -8,7 +8,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -32,6 +32,9 @@ ADDRESSES = ("httpx2", "httpcore2")
 """Loggers that tell every address they ask, and what stands in a redirection can be a password."""
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.NOTSET, 7))
+"""Of syslog(3), from the level on that they are for."""
 
 
 class FloodGate(logging.Filter):
@@ -67,6 +70,20 @@ class FloodGate(logging.Filter):
         return self._count[key] <= A_MINUTE
 
 
+class JournalFormatter(logging.Formatter):
+    """Writes lines for the journal, which has the time and the process by itself (sd-daemon(3)).
+
+    Each line of a message begins with its priority: the journal takes every line for an entry.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("%(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        priority = next(number for level, number in PRIORITIES if record.levelno >= level)
+        return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines() or [""])
+
+
 class StderrLog(logging.Handler):
     """Lines for whatever reads stderr, written by a thread of their own.
 
@@ -75,11 +92,12 @@ class StderrLog(logging.Handler):
 
     Args:
         descriptor: Where to write.
+        journal: The journal reads it.
     """
 
-    def __init__(self, descriptor: int = 2) -> None:
+    def __init__(self, descriptor: int = 2, *, journal: bool = False) -> None:
         super().__init__()
-        self.setFormatter(logging.Formatter(FORMAT))
+        self.setFormatter(JournalFormatter() if journal else logging.Formatter(FORMAT))
         self._descriptor = descriptor
         self._waiting: queue.Queue[bytes] = queue.Queue(STDERR_LINES)
         self._dropped = 0
@@ -128,6 +146,9 @@ class EngineLog(RotatingFileHandler):
     Args:
         path: Of the file that is written.
         also: What gets every line that the flood gate lets through, as the file does.
+
+    Attributes:
+        in_file: Whether lines go into the file.
     """
 
     def __init__(self, path: Path, also: Sequence[logging.Handler] = ()) -> None:
@@ -139,11 +160,13 @@ class EngineLog(RotatingFileHandler):
         self.addFilter(FloodGate())
         self.recent = RecentLog()
         self._also = (self.recent, *also)
+        self.in_file = True
         self._lost = 0
         self._reason = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        super().emit(record)
+        if self.in_file:
+            super().emit(record)
         for handler in self._also:
             handler.handle(record)
 
@@ -170,9 +193,18 @@ class EngineLog(RotatingFileHandler):
                 return  # closing tries to write the lost line once more; the descriptor is closed all the same
 
 
-def configure(path: Path, *, foreground: bool) -> EngineLog:
-    """Log to ``path``, and to stderr when somebody may be watching."""
-    log = EngineLog(path, [StderrLog()] if foreground else ())
+def reads_stderr(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether the journal reads this process's stderr (systemd.exec(5), JOURNAL_STREAM)."""
+    try:
+        info = os.fstat(2)
+    except OSError:
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{info.st_dev}:{info.st_ino}"
+
+
+def configure(path: Path, *, foreground: bool, journal: bool = False) -> EngineLog:
+    """Log to ``path``, and to stderr when somebody may be watching, in the journal's form where that reads it."""
+    log = EngineLog(path, [StderrLog(journal=journal)] if foreground else ())
     if foreground:
         # Else logging tells of its own failures on stderr, and waits there.
         logging.raiseExceptions = False

@@ -31,6 +31,7 @@ from engine.config import ConfigError, Settings
 from engine.daemon import logs, process
 from engine.daemon.idle import SocketPlace, until_idle
 from engine.daemon.listening import TcpPlace, as_typed
+from engine.daemon.service_manager import ServiceManager
 from engine.daemon.shared import GROUP, RuntimeFolder
 from engine.daemon.upgrade import InstalledVersion
 from engine.library import Engine
@@ -75,22 +76,25 @@ class ServeOptions:
     group: str = GROUP
 
 
-class ReadinessPipe:
-    """The readiness pipe of whoever started this engine, if there is one."""
+class ReadinessReport:
+    """Tells whoever started this engine that it is ready, or why not: a client by a pipe, or a service manager."""
 
-    def __init__(self, fd: int | None) -> None:
+    def __init__(self, fd: int | None, manager: ServiceManager) -> None:
         self._fd = fd
+        self._manager = manager
         if fd is not None:
             # The reader waits for its end: no process that the engine starts may hold it open.
             os.set_inheritable(fd, False)
 
-    def ready(self) -> None:
+    def ready(self, status: str) -> None:
         self._send(Readiness(pid=os.getpid()))
+        self._manager.ready(status)
 
     def failed(self, sentence: str, hint: str | None) -> None:
         # A full disk, where stderr is a file, must not keep it from whoever waits.
         with contextlib.suppress(OSError):
             sys.stderr.write(f"{sentence}{f' {hint}' if hint else ''}\n")
+        self._manager.failed(sentence)
         self._send(Readiness(pid=os.getpid(), error=sentence, hint=hint))
 
     def _send(self, readiness: Readiness) -> None:
@@ -114,6 +118,7 @@ class Daemon:
         engine_log: logs.EngineLog,
         tcp: TcpPlace | None,
         shared: RuntimeFolder | None,
+        manager: ServiceManager,
     ) -> None:
         self.engine = engine
         self.wire = EventWire(secrets.token_hex(4))
@@ -129,6 +134,8 @@ class Daemon:
         self._place = SocketPlace(paths, lock, self._server, shared)
         self._tcp = tcp
         self._shared = shared
+        self._manager = manager
+        self._reloading: asyncio.Task[None] | None = None
 
     @property
     def in_flight(self) -> int:
@@ -153,7 +160,7 @@ class Daemon:
             level=self.engine.modes.restricted.level,
             admin=self.engine.modes.admin.refusal or "",
             python=self.engine.pool.environment.version,
-            log_file=str(self._paths.log),
+            log_file=str(self._paths.log) if self._log.in_file else "",
             last_event=self.engine.events.last_seq,
             shared="" if self._shared is None else self._shared.id,
             listening=[] if self._tcp is None else self._tcp.urls,
@@ -166,6 +173,7 @@ class Daemon:
         if self.stopping.is_set():
             return
         signal.alarm(LAST_RESORT)
+        self._manager.stopping()
         self.engine.events.publish("engine", {"state": "stopping"})
         self.engine.events.close()
         self.stopping.set()
@@ -173,21 +181,23 @@ class Daemon:
         self._place.leave()
         self._server.close_tcp()
 
-    async def run(self, report: ReadinessPipe, *, background: bool, idle_exit: float) -> None:
+    async def run(self, report: ReadinessReport, *, background: bool, idle_exit: float) -> None:
         """Serve until stopped, idle or without a place."""
         self._background = background
         await self._place.take()
         if self._tcp is not None:
             self._tcp.open(self._server, self._app, lambda: self.engine.policy.access.hosts)
         self._handle_signals(background=background)
-        report.ready()
+        report.ready(self._status())
         log.info("engine %s serves %s as process %d", VERSION, self._paths.project, os.getpid())
         if self._shared is not None:
             log.info("it is shared as @%s", self._shared.id)
         if self._tcp is not None:
             log.info("it listens at %s", self._tcp)
         async with asyncio.TaskGroup() as group:
-            watches = [group.create_task(self._leave_without_place())]
+            watches = [
+                group.create_task(watch) for watch in (self._leave_without_place(), self._manager.keep(self._status))
+            ]
             if self._tcp is not None:
                 watches.append(group.create_task(self._tcp.watch()))
             if idle_exit > 0:
@@ -215,13 +225,43 @@ class Daemon:
             loop.add_signal_handler(number, self.stop)
         if background:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        elif self._manager and not os.isatty(0):
+            loop.add_signal_handler(signal.SIGHUP, self.reload)
         elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1) asked for it
             loop.add_signal_handler(signal.SIGHUP, self.stop)
+
+    def _status(self) -> str:
+        """Say in a line what a service manager shows of the engine."""
+        info = self.info()
+        pool = self.engine.pool_service.info()
+        queued = f", {len(pool.queue)} queued" if pool.queue else ""
+        first = f" Problem: {info.problems[0]}" if info.problems else ""
+        return f"{pool.running} of {pool.size} slots running{queued}, RESTRICTED {info.level}.{first}"
+
+    def reload(self) -> None:
+        """Read again what can change while the engine runs. A second one meanwhile has the first one's answer."""
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.create_task(self._reload(), name="reload")
+
+    async def _reload(self) -> None:
+        self._manager.reloading()
+        try:
+            await self.engine.policy.look(again=True)
+            if self._tcp is not None:
+                self._tcp.look()
+            log.info("settings and certificate are read again")
+        except Exception:  # it goes on with what it has
+            log.exception("not all could be read again")
+        finally:
+            if not self.stopping.is_set():
+                self._manager.ready(self._status())
 
 
 def serve(options: ServeOptions) -> int:
     """Be the engine of a project until told to leave. Returns the exit code."""
-    report = ReadinessPipe(options.ready_fd)
+    # One in the background is a client's, also where that is part of a service.
+    manager = ServiceManager() if options.background else ServiceManager.of()
+    report = ReadinessReport(options.ready_fd, manager)
     paths = EnginePaths(options.project)
     try:
         shared = _shared(options, paths)
@@ -232,13 +272,14 @@ def serve(options: ServeOptions) -> int:
         lock = LifetimeLock(paths.lifetime_lock)
         lock.acquire()
         shared_lock = None if shared is None else shared.lock()
-        engine_log = logs.configure(paths.log, foreground=not options.background)
+        engine_log = logs.configure(paths.log, foreground=not options.background, journal=logs.reads_stderr())
         # Of a shared project it is out of reach of those who may write to the project.
         settings_file = paths.home / "settings.toml" if shared is None else shared.settings_file
         flags: dict[str, str | float] = {**options.listen}
         if options.pool_size is not None:
             flags["pool.size"] = options.pool_size
         settings = Settings.load(settings_file, flags=flags)
+        engine_log.in_file = settings.engine.log_file or options.background
         try:
             tcp = TcpPlace.bound(settings.listen)
         except ConfigError as error:
@@ -246,7 +287,7 @@ def serve(options: ServeOptions) -> int:
         process.settle(settings.engine.path)
         _divide_cgroup()
         spare.clear_leftovers(os.geteuid(), paths.fallback_socket(os.geteuid()).parent)
-        uvloop.run(_serve(options, settings, paths, lock, engine_log, report, tcp, shared))
+        uvloop.run(_serve(options, settings, paths, lock, engine_log, report, tcp, shared, manager))
     except NotPrivate as error:
         report.failed(error.sentence, error.hint)
         return EXIT_FAILED
@@ -304,14 +345,15 @@ async def _serve(
     paths: EnginePaths,
     lock: LifetimeLock,
     engine_log: logs.EngineLog,
-    report: ReadinessPipe,
+    report: ReadinessReport,
     tcp: TcpPlace | None,
     shared: RuntimeFolder | None,
+    manager: ServiceManager,
 ) -> None:
     async with Engine.open(
         paths.project, settings=settings, lock=lock, settings_file=None if shared is None else shared.settings_file
     ) as engine:
-        daemon = Daemon(engine, paths, lock, engine_log, tcp, shared)
+        daemon = Daemon(engine, paths, lock, engine_log, tcp, shared, manager)
         idle_exit = idle_seconds(options, settings, expected=tcp is not None or shared is not None)
         await daemon.run(report, background=options.background, idle_exit=idle_exit)
     log.info("the engine has left")

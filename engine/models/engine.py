@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from engine.models.base import Model
+from engine.models.metrics import ImpactLevel
 from engine.models.runs import Mode
 
 
@@ -26,6 +27,7 @@ class EngineInfo(Model, frozen=True):
     admin: str = ""
     """Why there are no ADMIN runs here, one sentence; empty when administrators may start them."""
     log_file: str = ""
+    """Empty where the log goes to stderr alone, which is the journal of a service."""
     last_event: int | None = None
     """Number of the newest event: a client that listens from there on misses nothing that happens after this answer."""
     python: str = ""
@@ -55,7 +57,10 @@ class StopRequest(Model, frozen=True):
 
 
 class SlotState(StrEnum):
-    """``starting``: no zygote yet. ``preparing``: its next child is being made. ``ready``: a parked child waits."""
+    """``starting``: no zygote yet. ``preparing``: its next child is being made. ``ready``: a parked child waits.
+
+    ``resting``: it has no process until the host has room for its runs again.
+    """
 
     STARTING = "starting"
     PREPARING = "preparing"
@@ -63,6 +68,7 @@ class SlotState(StrEnum):
     RUNNING = "running"
     STOPPING = "stopping"
     FAILED = "failed"
+    RESTING = "resting"
 
 
 class SlotInfo(Model, frozen=True):
@@ -107,9 +113,17 @@ class PoolInfo(Model, frozen=True):
     runs_last_minute: int = 0
     p50_ms: float | None = None
     p99_ms: float | None = None
+    impact: ImpactLevel = ImpactLevel.UNKNOWN
+    """By the latest sample, as ``health``."""
+    health: int | None = None
+    """0 to 100; None before the first sample."""
     isolation: str = ""
     python: str = ""
     """Version of the interpreter of scripts that ask for no other one."""
+    resting: int = 0
+    """Slots that rest now, since the host or the gateway on it needs what their runs would use."""
+    rest_reason: str = ""
+    """Why they rest, or are to when their runs have ended; one sentence, empty where none is to."""
 
 
 class ResizeRequest(Model, frozen=True):

@@ -8,7 +8,7 @@ import os
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from engine.config import AccessSection, ConfigError, Settings
+from engine.config import AccessSection, ConfigError, Settings, section_name
 from engine.services.access import Actor, Role
 from engine.services.accounts import UnknownName, account, ask, group
 from engine.services.audit import AuditService
@@ -97,10 +97,16 @@ class AccessPolicy:
             except Exception:  # a mistake of ours must not end the watch: roles that were taken away would stay
                 log.exception("the settings file could not be looked at")
 
-    async def look(self) -> None:
-        """Read the file again if it has changed, or if names were unknown the last time."""
+    async def look(self, *, again: bool = False) -> None:
+        """Read the file again if it has changed, or if names were unknown the last time.
+
+        Args:
+            again: Read it whether or not it has changed: what this host calls an account or a group may have.
+        """
         now = await asyncio.to_thread(_signature, self._file)
-        if now == self._seen:
+        if again:
+            pass
+        elif now == self._seen:
             if self._unknown_since is None or asyncio.get_running_loop().time() - self._unknown_since < AGAIN_EVERY:
                 return
         else:
@@ -189,7 +195,11 @@ class AccessPolicy:
         """Say which other sections have changed since the engine started."""
         before = self._started_with
         names = [each.name for each in fields(settings) if each.name != "access"]
-        changed = [f"[{name}]" for name in names if before is None or getattr(before, name) != getattr(settings, name)]
+        changed = [
+            f"[{section_name(name)}]"
+            for name in names
+            if before is None or getattr(before, name) != getattr(settings, name)
+        ]
         self._later = (
             f"{self._file} has changed under {', '.join(changed)}; that counts when the engine starts again."
             if changed

@@ -26,6 +26,7 @@ from store.state.authors import Authors
 from store.state.condensed import CondensedRecords, CondensedRow, record_condensed
 from store.state.environment_approvals import EnvironmentApprovals
 from store.state.ignored_differences import IgnoredDifferences
+from store.state.metrics import MetricRecords
 from store.state.pruning import Amount, Pruned, Retention
 from store.state.rows import FileRow, InputRow, OutputRow, RunRow
 from store.state.run_filter import RunFilter
@@ -92,6 +93,7 @@ class StateDB:
         self.tokens = Tokens(database)
         self.inputs = RunInputRecords(database)
         self.condensed = CondensedRecords(database)
+        self.metrics = MetricRecords(database)
         self._database = database
         self._numbers = numbers
         self._next_id = beginning.next_id

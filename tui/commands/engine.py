@@ -56,7 +56,7 @@ def start(invocation: Invocation) -> None:
 def stop(invocation: Invocation, force: bool) -> None:
     """Stop the engine; with runs going on only by --force.
 
-    An engine elsewhere must be named by --url or @ID, and is started again only where it runs.
+    An engine elsewhere must be named by --gateway, --url or @ID, and is started again only where it runs.
 
     \b
     Examples:
@@ -67,8 +67,8 @@ def stop(invocation: Invocation, force: bool) -> None:
 
     from tui.commands.session import CLIENT, refusals
 
-    if invocation.elsewhere is not None and invocation.project is None and invocation.url is None:
-        invocation.refuse_elsewhere("an engine elsewhere is stopped only if --url names it")
+    if invocation.elsewhere is not None and invocation.engine_option is None:
+        invocation.refuse_elsewhere("an engine elsewhere is stopped only if --gateway or --url names it")
     with refusals():
         target = invocation.target()
         stopped = asyncio.run(target.stop(CLIENT, force=force))
@@ -111,8 +111,8 @@ def list_shared(invocation: Invocation) -> None:
     Examples:
       gatewright engine list
     """
-    if invocation.url is not None:
-        raise click.UsageError("The shared projects are those of this host; --url names another.")
+    if invocation.engine_option in ("--url", "--gateway"):
+        raise click.UsageError(f"The shared projects are those of this host; {invocation.engine_option} names another.")
     import asyncio
 
     from tui.commands.session import CLIENT, refusals
@@ -144,15 +144,18 @@ def serve(ctx: click.Context, /, **given: str | None) -> None:
       gatewright engine serve --project /srv/plant --shared plant --group plant
     """
     from engine.client.launch import daemon_command, daemon_environment
+    from engine.client.starter import OF_SERVICE_MANAGERS
     from tui.commands.session import refusals
 
+    # This process becomes the engine: what its service manager told it is for the engine.
+    managed = {name: os.environ[name] for name in OF_SERVICE_MANAGERS if name in os.environ}
     with refusals():
         stay = [] if ctx.obj.project is not None else ["--stay"]
         command = [*daemon_command(ctx.obj.folder()), *stay, *ctx.args]
         for name, value in given.items():
             if value is not None:
                 command += [f"--{name.replace('_', '-')}", value]
-    os.execve(command[0], command, daemon_environment())  # noqa: S606 - no shell: this process becomes the engine
+    os.execve(command[0], command, {**daemon_environment(), **managed})  # noqa: S606 - no shell: it becomes the engine
 
 
 async def _info(client: EngineClient) -> EngineInfo:
@@ -174,8 +177,10 @@ def _who(you: AccessInfo) -> str:
 
 
 def _figures(pool: PoolInfo) -> list[tuple[str, str]]:
+    rest = [("resting", f"{pool.resting} of {pool.size} slots. {pool.rest_reason}")] if pool.rest_reason else []
     return [
         ("pool", f"{pool.running} of {pool.size} slots running, {pool.ready} ready, {len(pool.queue)} queued"),
+        *rest,
         ("runs", f"{pool.runs_last_minute} in the last minute, p50 {milliseconds(pool.p50_ms)}"),
     ]
 
@@ -196,7 +201,7 @@ def _print_status(invocation: Invocation, status: Status) -> None:
                 *([("shared as", f"@{info.shared}")] if info.shared else []),
                 ("isolation", level_word(info.isolation)),
                 *([("python", info.python)] if info.python else []),
-                ("log", info.log_file),
+                ("log", info.log_file or "the journal of its service, or its stderr"),
                 *(("listens at", url) for url in info.listening),
                 *([] if pool is None else _figures(pool)),
                 *(("problem", problem) for problem in info.problems),
