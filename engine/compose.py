@@ -191,7 +191,6 @@ async def compose(
     settings = settings or Settings.load(settings_file)
     server = _server(settings)
     files = ScriptFiles(project.scripts, project.history)
-    await state.interrupt_unfinished(time.time())
     reconciler = await Reconciler.open(files, project.index_db)
     stack.push_async_callback(reconciler.close)
     uv = Uv(settings.packages, project.private, settings.engine.path)
@@ -217,6 +216,10 @@ async def compose(
     space = _space(project, settings)
     uv.short = space.short
     audit = AuditService(state.audit, None if isinstance(project, ReadOnlyProject) else state.audit_export)
+    own = project.home if isinstance(project, ReadOnlyProject) else project.private
+    secrets = SecretService(SecretsFile(own), space, audit, lambda: permissions.approved_secrets())
+    await secrets.load()  # before anything goes on record
+    await state.interrupt_unfinished(time.time())
     owner = owner_actor()
     await audit.start(owner)
     stack.push_async_callback(audit.stop, owner)
@@ -293,13 +296,10 @@ async def compose(
         protection.follow(environment.interpreter)
 
     pool.on_switch = follow
-    own = project.home if isinstance(project, ReadOnlyProject) else project.private
     asking = settings.assistant
     budget = Budget(asking.script_requests, asking.requests, asking.text)
     assistant = AssistantService(server, state.assistant_use, budget, audit)
     stack.push_async_callback(assistant.close)
-    secrets = SecretService(SecretsFile(own), space, audit, lambda: permissions.approved_secrets())
-    await secrets.load()
     permissions = PermissionService(
         scripts,
         state.approvals,
@@ -318,6 +318,7 @@ async def compose(
     key = await asyncio.to_thread(hmac_key, project.private, writable=not isinstance(project, ReadOnlyProject))
     wait = settings.pool.api_queue_wait
     runs = RunService(pool, state, request_checks, shared, buffers, events, metrics, space, audit, key, wait)
+    audit.before_look = runs.recorder.flush
     run_history = RunHistory(runs, state, scripts, shared, buffers)
 
     async def expect(path: str, front: Frontmatter) -> None:

@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 
 from engine.models.engine import AuditCheck, AuditList, AuditRecord
@@ -45,6 +45,8 @@ class AuditService:
         self._writing = asyncio.Lock()
         self._broken: str | None = None
         self._unwritten: str | None = None
+        self.before_look: Callable[[], Awaitable[None]] | None = None
+        """Has written what others put on record with what it tells of; put in place when runs are recorded."""
 
     @property
     def problem(self) -> str | None:
@@ -132,7 +134,7 @@ class AuditService:
         """Return the newest of the records that are wanted, newest first."""
         if not 1 <= limit <= 500:
             raise ServiceError("bad_request", "limit must be 1 to 500.")
-        await self.flush()
+        await self._write_all()
         wanted = AuditFilter(who=who, what=what, action=action, subject=subject, since=since, until=until, text=text)
         rows = await self._audit.find(wanted, limit + 1, before)
         more = rows[limit - 1].seq if len(rows) > limit else None
@@ -147,7 +149,7 @@ class AuditService:
         head: str = "",
     ) -> AuditCheck:
         """Look at every record, or at a piece of them, and for a head that was noted elsewhere."""
-        await self.flush()
+        await self._write_all()
         found = await self._audit.check(after, most)
         more = found.problem is None and found.last < found.newest
         problem, head_at = found.problem, None
@@ -166,6 +168,12 @@ class AuditService:
             next_after=found.last if more else None,
             head_at=head_at,
         )
+
+    async def _write_all(self) -> None:
+        """Write what has happened so far, the ends of runs included."""
+        await self.flush()
+        if self.before_look is not None:
+            await asyncio.shield(self.before_look())
 
     async def _note_head(self) -> None:
         try:

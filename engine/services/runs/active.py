@@ -65,7 +65,6 @@ class ActiveRun:
         "_version",
         "_waiters",
         "buffers",
-        "by_token",
         "files",
         "info",
         "kept_back",
@@ -102,7 +101,6 @@ class ActiveRun:
         self.stdin = stdin
         self.files: Sequence[ReturnedFile] = ()
         self.outputs: RunOutputs | None = None
-        self.by_token = False
         self.repeated: Repeated | None = None
         """What it may be a repetition of."""
         self.kept_back: HeldRecord | None = None
