@@ -15,7 +15,7 @@ from pathlib import Path
 
 from default_scripts import Bundle
 from engine import spare
-from engine.config import ConfigError, Settings
+from engine.config import ConfigError, Settings, changed_settings
 from engine.lock import LifetimeLock
 from engine.models.engine import SlotState
 from engine.models.metrics import AlertSeverity
@@ -92,6 +92,7 @@ from engine.services.sync.diff import DiffService
 from engine.services.sync.diff_texts import DiffTexts
 from engine.services.sync.rebuild import ApprovalPart, HistoryPart, SyncService
 from engine.services.sync.watch import WatchService
+from engine.services.system_log import SystemLog
 from engine.services.tasks import TaskService
 from engine.services.tokens import TokenService
 from engine.services.usage import UsageMeter
@@ -215,13 +216,18 @@ async def compose(
     modes = Modes(pool.settings.restricted, admin, imports)
     space = _space(project, settings)
     uv.short = space.short
-    audit = AuditService(state.audit, None if isinstance(project, ReadOnlyProject) else state.audit_export)
+    audit = AuditService(
+        state.audit,
+        None if isinstance(project, ReadOnlyProject) else state.audit_export,
+        None if isinstance(project, ReadOnlyProject) else _system_log(settings, project),
+    )
     own = project.home if isinstance(project, ReadOnlyProject) else project.private
     secrets = SecretService(SecretsFile(own), space, audit, lambda: permissions.approved_secrets())
     await secrets.load()  # before anything goes on record
     await state.interrupt_unfinished(time.time())
     owner = owner_actor()
     await audit.start(owner)
+    await audit.tell_settings(owner, changed_settings(settings))
     stack.push_async_callback(audit.stop, owner)
     tokens = TokenService(state.tokens, audit, space)
     await tokens.load()
@@ -644,6 +650,10 @@ def _prunable(
             await state.close()
 
     return on_disk
+
+
+def _system_log(settings: Settings, project: Project) -> SystemLog | None:
+    return SystemLog(Path(settings.audit.socket), project.root) if settings.audit.syslog else None
 
 
 def _space(project: Project, settings: Settings) -> SpaceCheck:

@@ -17,8 +17,8 @@ from engine.services.masking import HIDDEN, Masks
 from store.frontmatter.secret_names import names_a_secret, names_a_secret_argument
 from store.state.audit import AuditEvent
 
-OWN_NAMES = frozenset({"token", "keys"})
-"""Names of details that sound like secrets and are none: the ID of a token, the names of what a script keeps."""
+OWN_NAMES = frozenset({"token", "keys", "assistant.key_file", "listen.tls_key"})
+"""Names of details that sound like secrets and are none: a token's ID, names of what a script keeps, paths of files."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _RUN = re.compile(r"#\d+ ")

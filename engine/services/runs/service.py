@@ -354,6 +354,7 @@ class RunService:
                 detail["leave_processes"] = True
             intent = event(actor, info.source, "admin_run", f"#{info.id} {info.name}", **detail)
             await asyncio.shield(self._state.apply([run_row(info)], [], [], inputs=[inputs], audit=[intent]))
+            await self._audit.send_head(f"#{info.id} {info.name}")
         except StoreError as error:
             raise ServiceError(
                 "not_recorded",
