@@ -263,7 +263,7 @@ async def compose(
         space,
     )
     dependencies = Dependencies.of(environment, interpreters.known_versions)
-    tasks = TaskService(events)
+    tasks = TaskService(events, audit)
     stack.push_async_callback(tasks.close)
     script_environments = ScriptEnvironments(
         state.environment_approvals,
@@ -283,7 +283,7 @@ async def compose(
         files, reconciler, writer, state.approvals, events, dependencies, shared, leases, script_environments
     )
     changes = ScriptChanges(scripts, files, writer, state.versions, events)
-    defaults = DefaultScriptService(bundle, project, files, scripts, state.seeded)
+    defaults = DefaultScriptService(bundle, project, files, scripts, state.seeded, audit)
     if not isinstance(project, ReadOnlyProject):
         await defaults.bring_up_to_date()
     parts = (
@@ -293,7 +293,7 @@ async def compose(
     )
     sync = SyncService(reconciler, parts, tasks, events, watch, audit)
     texts = DiffTexts(files, reconciler)
-    diff = DiffService(reconciler, texts, writer, changes, state.ignored_differences, tasks, events)
+    diff = DiffService(reconciler, texts, writer, changes, state.ignored_differences, tasks, events, audit)
     protection = HostProtection(project.root, environment.interpreter, _keys(settings))
 
     def follow(environment: Environment) -> None:

@@ -529,6 +529,7 @@ class RunService:
         info = await self.get(run_id, actor)
         if info.state is RunState.FINISHED:
             return info
+        self._audit.tell(actor, "runs", "run_cancel", f"#{info.id} {info.name}", of=info.actor)
         if (stop := self._batches.get(run_id)) is not None:
             stop()
         else:
