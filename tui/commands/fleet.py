@@ -27,7 +27,7 @@ from tui.commands.session import CLIENT, refusals
 from tui.commands.streams import Streams
 from tui.commands.uploads import STANDARD_INPUT_NAME
 from tui.runs.uploads import FileInputError, upload
-from tui.text.fleet_answers import Group, answer_text, grouped, other_texts, summary
+from tui.text.fleet_answers import Group, answer_text, counts, grouped, other_texts, summary
 from tui.text.formats import duration
 from tui.text.results import result_lines
 from tui.text.sanitise import sanitise_line
@@ -236,26 +236,24 @@ class _Report:
             self._invocation.print_json(self._as_json(name, groups, code))
             return
         out, width = self._streams.out, terminal_width(self._streams.out.is_terminal)
-        count = f"{len(self._names)} gateway{'' if len(self._names) == 1 else 's'}"
-        seconds = duration(max(answer.seconds for answer in self.answers))
-        out.line(paragraph(f"{name} on {self._invocation.on}: {count}, {seconds}: {summary(groups)}", "", width=width))
+        head = f"{name} on {self._invocation.on}: {counts(self.answers)}: {summary(groups)}"
+        out.line(paragraph(head, "", width=width))
         for group in groups:
             out.line()
-            out.line(paragraph(f"{group.label} ({len(group.answers)}): {' '.join(group.names)}", "", width=width))
+            out.line(paragraph(f"{group.heading}: {' '.join(group.names)}", "", width=width))
             self._show_group(group, width)
 
     def _show_group(self, group: Group, width: int | None) -> None:
         out = self._streams.out
         if group.is_failure:
-            for answer in group.answers:
-                if answer.failure is not None:
-                    lead = f"{answer.gateway}: " if len(group.answers) > 1 else ""
-                    out.line(paragraph(lead + answer.failure.message, INDENT, width=width))
-                    if answer.failure.hint:
-                        out.line(paragraph(answer.failure.hint, INDENT * 2, width=width))
+            for failure, names in group.reasons().items():
+                lead = f"{' '.join(names)}: " if len(names) < len(group.answers) else ""
+                out.line(paragraph(lead + failure.message, INDENT, width=width))
+                if failure.hint:
+                    out.line(paragraph(failure.hint, INDENT * 2, width=width))
             return
         text = group.difference or _whole_text(group.run, width)
-        for line in text.splitlines():
+        for line in text.removesuffix("\n").split("\n") if text else ():
             out.line(INDENT + line)
 
     def _notes(self, groups: Sequence[Group]) -> Iterable[str]:
