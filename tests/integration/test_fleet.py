@@ -188,6 +188,7 @@ def test_a_command_reaches_a_gateway_by_its_name(three: Fleet, here: Any) -> Non
         (["run", "a", "--on", "gw-01", "--exit-status"], "--exit-status is of one run"),
         (["run", "a", "--on", "gw-01", "--save-buffer", "a=b"], "--save-buffer writes one file"),
         (["run", "a", "--on", "gw-01", "--file", "x=/nope"], "/nope cannot be read"),
+        (["run", "a", "--on", "gw-01", "--gateway-timeout", "0"], "takes more than 0 seconds"),
         (["run", "a", "--gateway-timeout", "3"], "--gateway-timeout belongs to --on"),
         (["restore", "a", "b", "--gateway", "gw-01"], "--gateway has no place here"),
         (["init", "x", "--gateway", "gw-01"], "given twice: as an argument and by --gateway"),

@@ -53,6 +53,8 @@ def run_on_gateways(invocation: Invocation, options: RunOptions, request: RunReq
 
 
 def _refuse_options_of_one(options: RunOptions) -> None:
+    if options.gateway_timeout is not None and options.gateway_timeout <= 0:
+        raise click.UsageError("--gateway-timeout takes more than 0 seconds.")
     if options.exit_status:
         raise click.UsageError("--exit-status is of one run; with --on the exit code is that of the worst.")
     if options.save_buffers:
@@ -101,7 +103,7 @@ async def _run(
     code = exit_codes.worst([*map(_exit_code, report.answers), *written.codes])
     if signals.ended_by is not None:
         code = exit_codes.of_signal(signals.ended_by)
-    report.show(request.script or "<exec>", code)
+    report.show(request.script or f"<{request.kind}>", code)
     return code
 
 
@@ -260,10 +262,12 @@ class _Report:
         """What the user should know about comparing them."""
         if others := other_texts(self.answers):
             yield f"not the same text ran everywhere: another one on {', '.join(sorted(others, key=self._names.index))}"
-        for group in groups:
-            for answer in group.answers:
-                if answer.run is not None and answer.run.note:
-                    yield f"{answer.gateway}: {answer.run.note}"
+        noted: dict[str, list[str]] = {}
+        for answer in (answer for group in groups for answer in group.answers):
+            for note in (answer.run.note, answer.run.unrecorded) if answer.run is not None else ():
+                if note:
+                    noted.setdefault(note, []).append(answer.gateway)
+        yield from (f"{' '.join(names)}: {note}" for note, names in noted.items())
 
     def _as_json(self, name: str, groups: Sequence[Group], code: int) -> dict[str, object]:
         group_of = {gateway: number for number, group in enumerate(groups) for gateway in group.names}
