@@ -111,7 +111,7 @@ ACTIONS: tuple[Action, ...] = (
     _everywhere("help", "help", "This help", 9),
     # Not before the focused widget's: the form of a run has a use of its own for the key.
     Action("retry", "retry", "Try the engine again when it is away", Scope.EVERYWHERE, palette=True),
-    _everywhere("gateways", "gateways", "Go to another gateway; unsaved text stays with this one"),
+    _everywhere("gateways", "gateways", "Go to another gateway; unsaved text stays here"),
     _everywhere("redraw", "redraw", "Draw the whole screen again"),
     _everywhere("quit", "quit", "Leave the console; runs go on in the engine"),
     Action("open_row", "open", "Open it, fold or unfold the folder", Scope.LIST, 1),

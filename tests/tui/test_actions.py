@@ -16,6 +16,7 @@ from tui.screens.defaults import DefaultsScreen
 from tui.screens.diff import DiffScreen
 from tui.screens.figures import FiguresScreen
 from tui.screens.frontmatter.form import MetaFormScreen
+from tui.screens.gateways import GatewaysScreen
 from tui.screens.history import HistoryScreen
 from tui.screens.maintenance import MaintenanceScreen
 from tui.screens.packages.interpreters import InterpretersScreen
@@ -54,6 +55,7 @@ OWNERS = {
     Scope.DEFAULTS: DefaultsScreen,
     Scope.RUNS: RunsScreen,
     Scope.COMPARISON: ComparisonScreen,
+    Scope.GATEWAYS: GatewaysScreen,
 }
 
 SEEN_TOGETHER = [
@@ -73,6 +75,7 @@ SEEN_TOGETHER = [
     {Scope.EVERYWHERE, Scope.DEFAULTS},
     {Scope.EVERYWHERE, Scope.RUNS},
     {Scope.EVERYWHERE, Scope.COMPARISON},
+    {Scope.EVERYWHERE, Scope.GATEWAYS},
     {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.GIT},
     {Scope.EVERYWHERE, Scope.HISTORY},
     {Scope.EVERYWHERE, Scope.META},
