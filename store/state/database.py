@@ -22,6 +22,7 @@ from store.state.approvals import Approvals
 from store.state.assistant_use import AssistantUse
 from store.state.audit import Audit, AuditEvent
 from store.state.audit_export import AuditExport
+from store.state.audit_slice import AuditSlice
 from store.state.authors import Authors
 from store.state.condensed import CondensedRecords, CondensedRow, record_condensed
 from store.state.environment_approvals import EnvironmentApprovals
@@ -82,6 +83,7 @@ class StateDB:
         self.assistant_use = AssistantUse(database)
         self.audit = Audit(database, database.path.with_name("audit.head"))
         self.audit_export = AuditExport(self.audit, database.path.parent)
+        self.audit_slice = AuditSlice(database)
         self.began = beginning.began
         """When these records were begun: what is older may have been in others, which are lost."""
         self.authors = Authors(database)

@@ -14,6 +14,7 @@ from tui.screens.approve import ApproveScreen
 from tui.screens.comparison import ComparisonScreen
 from tui.screens.defaults import DefaultsScreen
 from tui.screens.diff import DiffScreen
+from tui.screens.figures import FiguresScreen
 from tui.screens.frontmatter.form import MetaFormScreen
 from tui.screens.gateways import GatewaysScreen
 from tui.screens.history import HistoryScreen
@@ -41,6 +42,7 @@ OWNERS = {
     Scope.PROBLEMS: ProblemPane,
     Scope.TASKS: TaskPane,
     Scope.POOL: PoolScreen,
+    Scope.FIGURES: FiguresScreen,
     Scope.PACKAGES: PackagesScreen,
     Scope.INTERPRETERS: InterpretersScreen,
     Scope.MAINTENANCE: MaintenanceScreen,
@@ -63,6 +65,7 @@ SEEN_TOGETHER = [
     {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.PROBLEMS},
     {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.TASKS},
     {Scope.EVERYWHERE, Scope.POOL},
+    {Scope.EVERYWHERE, Scope.FIGURES},
     {Scope.EVERYWHERE, Scope.PACKAGES},
     {Scope.EVERYWHERE, Scope.INTERPRETERS},
     {Scope.EVERYWHERE, Scope.MAINTENANCE},
