@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from account_support import UID, environment, ordinary_account
 from cli_support import PATIENCE, PROGRAM, CliProject, cli_project, ended, wait_until
 
 from engine.client import calls, fleet, launch
@@ -481,3 +482,40 @@ def test_each_gets_the_files_and_the_standard_input_and_leaves_its_own(three: Fl
         "out/gw-01/left.txt",
         "out/gw-02/left.txt",
     }
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has projects of several accounts")
+def test_root_stays_root_with_the_projects_of_several_accounts(three: Fleet) -> None:
+    with ordinary_account() as account:
+        project = account.folder("plant")
+
+        def as_account(*words: str) -> subprocess.CompletedProcess[bytes]:
+            return subprocess.run(
+                account.command("--project", str(project), *words), capture_output=True, check=False, cwd="/",
+                env=environment(), timeout=PATIENCE,
+            )  # fmt: skip
+
+        assert as_account("engine", "start").returncode == 0
+        try:
+            with three.also(f'[gateways.theirs]\nproject = "{project}"\n'):
+                both = three.call("exec", "result = 1", "--on", "theirs,gw-01", "--json")
+                answers = {one["gateway"]: one for one in json.loads(both.stdout)["answers"]}
+                assert {name: one["run"]["actor"] for name, one in answers.items()} == {
+                    "theirs": "root", "gw-01": "root",
+                }, both.stderr  # fmt: skip
+                checked = three.call("gateways", "check", "theirs")
+                assert re.search(r"^theirs +answers +admin", checked.stdout, re.MULTILINE), checked.stdout
+                # One gateway is another matter: there root goes on as the account.
+                command = account.command_of_root("--gateway", "theirs", "exec", "result = 1", "--json")
+                one = subprocess.run(command, capture_output=True, check=False, cwd="/", env=three.environ())
+                assert json.loads(one.stdout)["actor"] != "root", one.stderr
+                assert f"who owns {project}" in one.stderr.decode()
+                as_account("engine", "stop", "--force")
+                away = three.call("exec", "result = 1", "--on", "theirs,gw-01")
+                assert away.returncode == 3
+                assert f"The engine of {project} does not run." in away.stdout
+                assert f"Start it: gatewright --project {project} engine start" in away.stdout
+                assert {path.lstat().st_uid for path in project.rglob("*")} == {UID}
+        finally:
+            as_account("engine", "stop", "--force")
