@@ -97,6 +97,7 @@ from engine.services.tasks import TaskService
 from engine.services.tokens import TokenService
 from engine.services.usage import UsageMeter
 from engine.services.versioned_writer import VersionedWriter
+from engine.services.yielding.service import YieldService
 from engine.sockets import NotPrivate
 from store.disk_space import DiskSpace, Floor, ReadOnlySpace, Reserve, has_room
 from store.errors import LowDisk, ProjectError, StoreError
@@ -167,6 +168,7 @@ class EngineParts:
     backup: BackupService
     evidence: EvidenceService
     script_environments: ScriptEnvironments
+    yielding: YieldService
 
 
 async def compose(
@@ -345,6 +347,8 @@ async def compose(
     figures = MetricsService(pool, metrics, meter, alerts, partial(_troubles, audit, runs, space), pool_service.judged)
     stack.push_async_callback(_cancelled, asyncio.create_task(figures.run(), name="figures"))
     stack.push_async_callback(_cancelled, asyncio.create_task(history.run(), name="figures over time"))
+    yielding = YieldService(pool, meter, settings.yielding, audit, owner)
+    stack.push_async_callback(_cancelled, asyncio.create_task(yielding.run(), name="yielding"))
     stack.push_async_callback(pool.close)  # once more: runs end with it, and their records are written after that
     housekeeping = asyncio.create_task(keep_house(buffers), name="housekeeping")
     stack.push_async_callback(_cancelled, housekeeping)
@@ -436,6 +440,7 @@ async def compose(
         backup=backup,
         evidence=EvidenceService(project, runs, state, scripts, script_environments, builds, pool, audit),
         script_environments=script_environments,
+        yielding=yielding,
     )
     add_usual(script_api, documents)
     script_api.tells_secret = runs.tells_secret

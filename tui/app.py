@@ -163,7 +163,7 @@ class GatewrightApp(App[int]):
     async def on_mount(self) -> None:
         self._listen_to_signals()
         in_background(self, "keys", self._keys.run)
-        self.install_screen(self._console, "visit-1")  # else it would end when another gateway's is shown
+        self.install_screen(self._console, "visit-0")  # else it would end when another gateway's is shown
         await self.push_screen(self._console)
         self.call_after_refresh(self._begin)
 
@@ -182,9 +182,9 @@ class GatewrightApp(App[int]):
     def _connection(self) -> EngineConnection | None:
         return self._visits.current.connection
 
-    def _visit(self, target: Target, name: str) -> Visit:
+    def _visit(self, target: Target, name: str, number: int) -> Visit:
         """Make the visit of a gateway where the user was not before."""
-        journal = self._journal.of(target.key)
+        journal = self._journal.of(target.key, number)
         return Visit(self, target, journal, name, fast_editor=self._preferences.fast_editor)
 
     async def on_event(self, event: events.Event) -> None:
@@ -235,14 +235,15 @@ class GatewrightApp(App[int]):
         return self.screen is self._console
 
     def action_gateways(self) -> None:
-        from tui.screens.gateways import GatewaysScreen, Place
+        from tui.screens.gateways import GatewaysScreen, Place, identity_of
 
         if isinstance(self.screen, GatewaysScreen):
             self.screen.dismiss(None)
         elif self._back_to_console():
             first, here = self._visits.first, self._visits.current
-            opened = Place(first.name, first.target.name, target=first.target)
-            screen = GatewaysScreen(opened, here.target.key, here.connection, self._visits.unsaved)
+            local = first.target.folder is not None
+            opened = Place("this project" if local else first.name, first.target.name, target=first.target)
+            screen = GatewaysScreen(opened, identity_of(here.target), here.connection, self._visits.unsaved)
             self.push_screen(screen, self._go_to)
 
     async def _go_to(self, place: Place | None) -> None:

@@ -54,6 +54,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "backup": "tui.commands.backup:backup",
         "restore": "tui.commands.backup:restore",
         "bundle": "tui.commands.bundle:bundle",
+        "gateways": "tui.commands.gateways:gateways",
         "engine": "tui.commands.engine:engine",
         "client": "tui.commands.client:client",
         "doctor": "tui.commands.doctor:doctor",

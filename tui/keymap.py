@@ -82,7 +82,16 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "grow": ("plus", "equals_sign"),
         "shrink": ("minus",),
         "restart_slot": ("r",),
+        "script_figures": ("s",),
         "back": ("escape", "f4"),
+        # Figures by script, caller or kind of failure.
+        "show_its_runs": ("enter",),
+        "next_grouping": ("b",),
+        "longer_time": ("t", "right"),
+        "shorter_time": ("T", "left"),
+        "next_order": ("o",),
+        "turn_order": ("O",),
+        "leave_figures": ("escape", "s"),
         # Packages and interpreters.
         "install_packages": ("i",),
         "uninstall_package": ("x", "delete"),

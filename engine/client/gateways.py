@@ -84,7 +84,8 @@ class Gateway:
         """Return how it is reached. Nothing is asked yet.
 
         Args:
-            become: Root goes on as the account that owns the project's folder. For good: so it is for one gateway only.
+            become: Root goes on as the account that owns the project's folder. For good: so it is for one gateway
+                only, and else root stays root.
 
         Raises:
             LaunchError: What is written there names nothing that could be reached.
@@ -103,8 +104,15 @@ class Gateway:
             return SharedTarget(self.project.removeprefix("@"))
         from engine.client.finding import find_project
         from engine.client.launch import LocalTarget
+        from engine.client.ownership import other_account
+        from engine.paths import EnginePaths
 
-        return LocalTarget(find_project(self.project, tell=lambda _: None), become=become)
+        folder = find_project(self.project, tell=lambda _: None)
+        if not become and other_account(EnginePaths(folder)) is not None:
+            from engine.client.socket_target import VisitedTarget
+
+            return VisitedTarget(folder)
+        return LocalTarget(folder, become=become)
 
 
 Entries = Mapping[str, Gateway]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ordinary_user import UID, Forked, own_folder
 
+import tui
 from engine.client.gateways import EVERY, NAME_FORM, Gateway, Gateways, settings_file
 from engine.client.launch import LocalTarget
 from engine.client.remote import RemoteTarget
@@ -360,3 +362,12 @@ async def test_nothing_is_sent_to_a_socket_of_another_account() -> None:
     assert f"belongs to uid {UID}" in (caught.value.hint or "")
     for end in (ready, tell):
         os.close(end)
+
+
+def test_the_file_that_the_help_shows_is_understood(file: Path) -> None:
+    page = (Path(tui.__file__).parent / "help/gateways.md").read_text()
+    gateways = Gateways.load(write(file, page.partition("```toml gateways\n")[2].partition("```")[0]))
+    assert [bool(one.url or one.socket or one.project) for one in gateways.by_name.values()] == [True] * 3
+    assert list(gateways.groups) == ["plant-b"]
+    keys = set(re.findall(r"^\| (\w+) \| (?!means)", page.partition("| key |")[2].partition("\n\n")[0], re.MULTILINE))
+    assert keys == {field.name for field in fields(Gateway)} - {"name"}

@@ -55,6 +55,12 @@ def test_the_first_picture_loads_neither_client_nor_parts() -> None:
     assert not loaded & {"tui.console.parts", "tui.connection", "engine.client", "tui.screens.picker"}
 
 
+def test_plots_are_loaded_by_the_screen_that_shows_them() -> None:
+    loaded = loaded_by("tui.app", "tui.console.parts")
+    assert "tui.screens.pool" in loaded
+    assert not loaded & {"textual_plotext", "plotext", "tui.widgets.figures_pane"}
+
+
 def test_the_command_line_loads_no_console_no_server_no_store() -> None:
     loaded = loaded_by("tui.cli", *modules_in("tui.commands"))
     assert "engine.client" in loaded

@@ -177,8 +177,10 @@ def _who(you: AccessInfo) -> str:
 
 
 def _figures(pool: PoolInfo) -> list[tuple[str, str]]:
+    rest = [("resting", f"{pool.resting} of {pool.size} slots. {pool.rest_reason}")] if pool.rest_reason else []
     return [
         ("pool", f"{pool.running} of {pool.size} slots running, {pool.ready} ready, {len(pool.queue)} queued"),
+        *rest,
         ("runs", f"{pool.runs_last_minute} in the last minute, p50 {milliseconds(pool.p50_ms)}"),
     ]
 

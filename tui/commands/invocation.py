@@ -42,6 +42,7 @@ class Invocation:
     Attributes:
         given_project: A folder as it was given, or ``@ID`` of a shared project.
         gateway: The name of a gateway of the user's, as it was given; else taken from the environment.
+        on: Several gateways, as they were given to a command that asks them all.
         url: Of an engine elsewhere, as it was given; like the files for it, else taken from the environment.
         token_file: Holds the token for it.
         ca_file: Authorities to trust for it.
@@ -51,6 +52,7 @@ class Invocation:
 
     given_project: str | None = None
     gateway: str | None = None
+    on: str | None = None
     url: str | None = None
     token_file: str | None = None
     ca_file: str | None = None
@@ -62,7 +64,7 @@ class Invocation:
     @property
     def project(self) -> str | None:
         """The folder or ``@ID`` that is named, by itself or as a gateway; None where neither is."""
-        if self.given_project is not None:
+        if self.given_project is not None or self.on is not None:
             return self.given_project
         gateway = self.named_gateway
         return gateway.project or None if gateway is not None else None
@@ -74,8 +76,11 @@ class Invocation:
     @property
     def engine_option(self) -> str | None:
         """The option of the command line that names the engine; None where none does."""
-        given = {"--project": self.given_project, "--gateway": self.gateway, "--url": self.url}
-        return next((option for option, value in given.items() if value is not None), None)
+        return next(iter(self._engine_options()), None)
+
+    def _engine_options(self) -> list[str]:
+        given = {"--project": self.given_project, "--gateway": self.gateway, "--url": self.url, "--on": self.on}
+        return [option for option, value in given.items() if value is not None]
 
     @property
     def named_gateway(self) -> Gateway | None:
@@ -102,6 +107,8 @@ class Invocation:
         """What is named in place of a folder here: ``@ID``, a gateway or a URL; None where a folder is meant."""
         if self.project is not None:
             return self.project if self.project.startswith(SHARED_MARK) else None
+        if self.on is not None:
+            return self.on
         gateway = self.named_gateway
         return gateway.name if gateway is not None else self.url or os.environ.get(URL) or None
 
@@ -154,6 +161,8 @@ class Invocation:
             from engine.client.launch import LocalTarget
 
             return LocalTarget(self.folder(make=make), become=self.project is not None)
+        if self.on is not None:
+            return self.gateways()[0].target(become=False)
         if self.named_gateway is not None:
             return self.named_gateway.target()
         if self.project is not None:
@@ -165,12 +174,20 @@ class Invocation:
         token_file = self.token_file or os.environ.get(TOKEN_FILE) or None
         return remote_engine(place, token_file, self.ca_file or os.environ.get(CA_FILE) or None)
 
+    def gateways(self) -> list[Gateway]:
+        """Return the gateways that ``--on`` names, in the order of the user's file.
+
+        Raises:
+            LaunchError: One of them is not there, or the file is wrong.
+        """
+        from engine.client.gateways import Gateways
+
+        self._refuse_two()
+        return Gateways.load().chosen(self.on or "")
+
     def _refuse_two(self) -> None:
         """Refuse a command line that names more than one engine, or half of one."""
-        given = {"--project": self.given_project, "--gateway": self.gateway, "--url": self.url}
-        options = [option for option, value in given.items() if value is not None]
-        if not options:
-            options = [variable for variable in (GATEWAY, URL) if os.environ.get(variable)]
+        options = self._engine_options() or [variable for variable in (GATEWAY, URL) if os.environ.get(variable)]
         if len(options) > 1:
             raise click.UsageError(f"Two engines are named: by {options[0]} and by {options[1]}.")
         if not (self.token_file or self.ca_file) or options in (["--url"], [URL]):

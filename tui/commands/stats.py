@@ -26,7 +26,7 @@ from engine.registry.metrics import (
     HistoryParams,
 )
 from tui.commands import exit_codes
-from tui.commands.arguments import Count, Hours
+from tui.commands.arguments import Amount, Count, Hours
 from tui.commands.invocation import Invocation, common_options
 from tui.commands.session import CLIENT, refusals
 from tui.text import figures
@@ -37,9 +37,6 @@ from tui.text.sanitise import sanitise_line
 if TYPE_CHECKING:
     from engine.client.client import EngineClient
     from engine.client.target import Target
-
-EVERY = 2.0
-"""Seconds between two looks of ``--watch``."""
 
 POINTS = 60
 """Of a history, at most."""
@@ -65,7 +62,10 @@ class Figures(Model, frozen=True):
 
 
 @click.command("stats")
-@click.option("--watch", is_flag=True, help="Show them again every two seconds, until Ctrl+C.")
+@click.option("--watch", is_flag=True, help="Show them again and again, until Ctrl+C.")
+@click.option(
+    "--every", type=Amount("seconds", 0.1), metavar="N", default=2.0, show_default=True, help="With --watch: seconds."
+)
 @click.option(
     "--by",
     type=click.Choice([one.value for one in GroupedBy]),
@@ -79,7 +79,7 @@ class Figures(Model, frozen=True):
 )
 @common_options
 @click.pass_obj
-def stats(invocation: Invocation, watch: bool, by: str | None, hours: float | None, limit: int) -> int:
+def stats(invocation: Invocation, watch: bool, every: float, by: str | None, hours: float | None, limit: int) -> int:
     """Show figures of runs, of the engine and of the host: now, over time, or by script, caller or kind of failure.
 
     A script that fails counts as failed, a cancelled run as neither ok nor failed. Times are of runs that began.
@@ -90,14 +90,14 @@ def stats(invocation: Invocation, watch: bool, by: str | None, hours: float | No
       gatewright stats
       gatewright stats --watch
       gatewright stats --by script --hours 168
-      gatewright stats --json | jq .metrics.judgement
+      gatewright stats --by caller --json
     """
     look = _Look(None if by is None else GroupedBy(by), hours, limit)
     if not watch:
         invocation.answer(look.ask, lambda invocation, found: _print(invocation, look.lines(invocation, found)))
         return exit_codes.OK
     with contextlib.suppress(KeyboardInterrupt), refusals():  # Ctrl+C is how a watch ends
-        asyncio.run(_Watch(invocation, look).run())
+        asyncio.run(_Watch(invocation, look, every).run())
     return exit_codes.OK
 
 
@@ -141,8 +141,9 @@ class _Watch:
     On a terminal each look takes the place of the one before; elsewhere it follows it.
     """
 
-    def __init__(self, invocation: Invocation, look: _Look) -> None:
+    def __init__(self, invocation: Invocation, look: _Look, every: float) -> None:
         self._invocation = invocation
+        self._every = every
         self._look = look
         self._target: Target = invocation.target()
         self._shown: list[str] = []
@@ -176,7 +177,7 @@ class _Watch:
                 else:
                     self._away_since = None
                     self._show(found)
-                await asyncio.sleep(EVERY)
+                await asyncio.sleep(self._every)
         finally:
             if client is not None:
                 await client.close()
@@ -261,7 +262,7 @@ def _history_lines(history: MetricHistory, width: int, *, blocks: bool) -> list[
     rates = [60 * point.total / point.seconds if point.seconds else 0.0 for point in points]
     busiest = max((point.busy_percent for point in points), default=0.0)
     rows: list[tuple[str, Sequence[float | None], str]] = [
-        ("runs/min", rates, f"{max(rates, default=0):,.0f} at most"),
+        ("runs/min", rates, f"{figures.rate(max(rates, default=0))} at most"),
         ("failed", [float(point.failed) for point in points], f"{sum(point.failed for point in points):,} in all"),
         *((name, values, _most(values)) for name, values in _latencies(history)),
         ("busy", [point.busy_percent for point in points], f"{figures.percent(busiest)} at most"),

@@ -520,6 +520,10 @@ class ConsoleScreen(FullScreen[None]):
             return self.panel
         if scope is Scope.PREVIEW:
             return parts.preview_pane
+        if scope is Scope.POOL:
+            pool = parts.pool_screen()
+            self.app.push_screen(pool, self._show_chosen)
+            return pool
         if scope in (Scope.MAINTENANCE, Scope.PACKAGES):
             screen = parts.maintenance_screen() if scope is Scope.MAINTENANCE else parts.packages_screen()
             self.app.push_screen(screen)

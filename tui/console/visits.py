@@ -53,6 +53,7 @@ class Visit:
         self._open_first = open_first
         self._line: Worker[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
+        self._beginning = asyncio.Lock()
         self.target = target
         self.journal = journal
         self.name = name
@@ -66,18 +67,20 @@ class Visit:
             screen.post_message(message)
 
     async def begin(self) -> None:
-        """Build what needs the engine, the first time, and open the line if it is closed."""
-        if self._leaving is not None:
-            self._leaving.cancel()
-            await asyncio.wait({self._leaving})
-            self._leaving = None
-        if self.connection is None:
-            from tui.connection import EngineConnection
+        """Build what needs the engine, the first time, and open the line if it is closed and the user still here."""
+        async with self._beginning:
+            if self._leaving is not None:
+                self._leaving.cancel()
+                await asyncio.wait({self._leaving})
+                self._leaving = None
+            if self.connection is None:
+                from tui.connection import EngineConnection
 
-            self.connection = EngineConnection(self.target, self.publish)
-            await self.console.attach(self.connection, self.journal, self._open_first, self.publish)
-        if not self.console.is_left and (self._line is None or self._line.is_finished):
-            self._line = self._app.run_worker(self.connection.run(), group="connection")
+                connection = EngineConnection(self.target, self.publish)
+                await self.console.attach(connection, self.journal, self._open_first, self.publish)
+                self.connection = connection
+            if not self.console.is_left and (self._line is None or self._line.is_finished):
+                self._line = self._app.run_worker(self.connection.run(), group="connection")
 
     def leave(self) -> None:
         """The user goes to another gateway: what nobody should be asked about any more ends now, the line soon."""
@@ -100,47 +103,53 @@ class Visits:
     Args:
         app: Shows one console at a time.
         first: What the console was opened with.
-        new: Makes the visit of a gateway where the user was not before.
+        new: Makes the visit of a gateway where the user was not before, and which one in number that is.
     """
 
-    def __init__(self, app: App[int], first: Visit, new: Callable[[Target, str], Visit]) -> None:
+    def __init__(self, app: App[int], first: Visit, new: Callable[[Target, str, int], Visit]) -> None:
         self._app = app
         self._new = new
-        self._by_key = {first.target.key: first}
+        self._all = [first]
         self.first = first
         self.current = first
 
     def __iter__(self) -> Iterator[Visit]:
-        return iter(self._by_key.values())
+        return iter(self._all)
 
     @property
     def waiting(self) -> list[Visit]:
         """Those that are not on the screen and have unsaved text."""
         return [visit for visit in self if visit is not self.current and visit.console.unsaved is not None]
 
-    def unsaved(self, key: str) -> list[str]:
+    def unsaved(self, target: Target) -> list[str]:
         """Return the paths of the unsaved texts of a gateway: in its editor, and those that earlier consoles left.
 
         Reads files.
         """
-        visit = self._by_key.get(key)
+        visit = self._of(target)
         path = None if visit is None else visit.console.unsaved
-        left = {entry.path for entry in self.first.journal.of(key).left_behind()}
+        left = {entry.path for entry in self.first.journal.of(target.key).left_behind()}
         return sorted(left if path is None else left | {path})
 
     async def go(self, target: Target, name: str) -> None:
         """Show the console of a gateway, in place of the one on the screen."""
-        visit = self._by_key.get(target.key)
+        visit = self._of(target)
         if visit is self.current or self._app.screen is not self.current.console:
             return
         if visit is None:
-            visit = self._by_key[target.key] = self._new(target, name)
-            self._app.install_screen(visit.console, f"visit-{len(self._by_key)}")
+            visit = self._new(target, name, len(self._all))
+            self._app.install_screen(visit.console, f"visit-{len(self._all)}")
+            self._all.append(visit)
         left, self.current = self.current, visit
         left.leave()
         visit.console.arrive()
         await self._app.switch_screen(visit.console)
         self._app.call_after_refresh(visit.begin)
+
+    def _of(self, target: Target) -> Visit | None:
+        """Return the visit of this engine as this caller, if there was one."""
+        asked = (target.key, target.token_file)
+        return next((visit for visit in self if (visit.target.key, visit.target.token_file) == asked), None)
 
     async def may_quit(self) -> bool:
         """Whether all texts are safe or given up; asks if not."""

@@ -7,6 +7,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
@@ -17,7 +18,6 @@ from textual.widgets import Static
 
 from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.gateways import Gateway, Gateways, settings_file
-from engine.client.launch import LocalTarget
 from engine.client.ownership import other_account
 from engine.client.starter import LaunchError
 from engine.client.target import REFUSED, OtherVersion, Target
@@ -27,7 +27,6 @@ from engine.registry.engine import ENGINE_INFO
 from tui.actions import Scope, action, bindings, footer_hints
 from tui.background import in_place_of_the_last
 from tui.connection import EngineConnection
-from tui.messages import EngineAway, EngineConnected
 from tui.screens.full_screen import FullScreen
 from tui.text.sanitise import sanitise_line
 from tui.widgets.key_hints import KeyHints
@@ -60,7 +59,15 @@ class GatewayState(StrEnum):
     AWAY = "away"
     REFUSES = "refuses"
     VERSION = "other version"
-    WRONG = "wrong entry"
+    UNUSABLE = "not usable"
+
+
+Identity = tuple[str, Path | None]
+
+
+def identity_of(target: Target) -> Identity:
+    """Return what tells a gateway from every other one: its engine, and as whom the user comes there."""
+    return target.key, target.token_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +89,9 @@ class Place:
     problem: str = ""
 
     @property
-    def key(self) -> str:
-        """Tells its engine from every other one."""
-        return self.name if self.target is None else self.target.key
+    def identity(self) -> Identity:
+        """Tells it from every other one; two tokens for one engine are two gateways."""
+        return (self.name, None) if self.target is None else identity_of(self.target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +117,7 @@ def known_places(opened: Place) -> list[Place]:
         LaunchError: The file cannot be read, or something in it is wrong.
     """
     found = [place_of(gateway) for gateway in Gateways.load().by_name.values()]
-    if opened.key in {place.key for place in found}:
+    if opened.identity in {place.identity for place in found}:
         return found
     if opened.target is not None and opened.name in {place.name for place in found}:
         opened = replace(opened, name=opened.target.name)  # the name means another gateway since
@@ -119,16 +126,12 @@ def known_places(opened: Place) -> list[Place]:
 
 def place_of(gateway: Gateway) -> Place:
     """Return the place that an entry of the user's file names."""
-    where = gateway.url or gateway.socket or gateway.project
     try:
-        target = gateway.target()
-        if target.folder is not None:
-            _refuse_other_account(gateway.name, target)
+        target = gateway.target(become=False)
+        _refuse_other_account(gateway.name, target)
     except LaunchError as error:
-        return Place(gateway.name, where, gateway.groups, problem=_sentence(error))
-    if isinstance(target, LocalTarget):
-        target = replace(target, become=False)  # what is meant now may be another account's by then
-    return Place(gateway.name, where, gateway.groups, target)
+        return Place(gateway.name, gateway.place, gateway.groups, problem=_sentence(error))
+    return Place(gateway.name, gateway.place, gateway.groups, target)
 
 
 def _refuse_other_account(name: str, target: Target) -> None:
@@ -159,7 +162,7 @@ async def look_at(target: Target) -> GatewayAnswer:
     except OtherVersion as error:
         return GatewayAnswer(GatewayState.VERSION, version=error.version, sentence=_sentence(error))
     except LaunchError as error:
-        states = {REFUSED: GatewayState.REFUSES, 2: GatewayState.WRONG}
+        states = {REFUSED: GatewayState.REFUSES, 2: GatewayState.UNUSABLE}
         return GatewayAnswer(states.get(error.exit_code, GatewayState.AWAY), sentence=_sentence(error))
     except EngineError as error:
         return GatewayAnswer(GatewayState.REFUSES, sentence=_sentence(error))
@@ -177,15 +180,19 @@ class GatewaysScreen(FullScreen[Place]):
 
     Args:
         opened: What the console was opened with.
-        here: Key of the place where the console is.
+        here: Where the console is.
         connection: To the engine there.
-        unsaved: Returns the paths of the unsaved texts at a place's key; called in a thread.
+        unsaved: Returns the paths of the unsaved texts of a target; called in a thread.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(Scope.GATEWAYS)
 
     def __init__(
-        self, opened: Place, here: str, connection: EngineConnection | None, unsaved: Callable[[str], Sequence[str]]
+        self,
+        opened: Place,
+        here: Identity,
+        connection: EngineConnection | None,
+        unsaved: Callable[[Target], Sequence[str]],
     ) -> None:
         super().__init__()
         self._opened = opened
@@ -195,7 +202,6 @@ class GatewaysScreen(FullScreen[Place]):
         self._unsaved: dict[str, Sequence[str]] = {}
         self._places: dict[str, Place] = {}
         self._answers: dict[str, GatewayAnswer] = {}
-        self._away = ""
         self._file_problem = ""
         self._heading = Static(" gateways", id="gateways-heading", markup=False)
         self._table = LiveTable(_COLUMNS, empty="reading ...", id="gateways")
@@ -228,7 +234,7 @@ class GatewaysScreen(FullScreen[Place]):
             places = await asyncio.to_thread(known_places, self._opened)
         except LaunchError as error:
             self._file_problem, places = _sentence(error), [self._opened]
-        self._unsaved = await asyncio.to_thread(lambda: {place.key: self._unsaved_at(place.key) for place in places})
+        self._unsaved = await asyncio.to_thread(self._unsaved_texts, places)
         first = not self._places
         self._places = {place.name: place for place in places}
         self._show(cursor=self._name_here() if first else None)
@@ -238,20 +244,21 @@ class GatewaysScreen(FullScreen[Place]):
         room = asyncio.Semaphore(AT_ONCE)
         async with asyncio.TaskGroup() as group:
             for place in places:
-                if place.target is not None and place.key != self._here:
+                if place.target is not None and place.identity != self._here:
                     group.create_task(self._ask(place.name, place.target, room))
+
+    def _unsaved_texts(self, places: Sequence[Place]) -> dict[str, Sequence[str]]:
+        return {place.name: self._unsaved_at(place.target) for place in places if place.target is not None}
 
     async def _ask(self, name: str, target: Target, room: asyncio.Semaphore) -> None:
         async with room:
             self._answers[name] = await look_at(target)
         self._show()
 
-    def on_engine_connected(self, _: EngineConnected) -> None:
-        self._away = ""
+    def on_engine_connected(self) -> None:
         self._show()
 
-    def on_engine_away(self, message: EngineAway) -> None:
-        self._away = f"{message.reason} {message.hint or ''}".rstrip()
+    def on_engine_away(self) -> None:
         self._show()
 
     # Actions.
@@ -285,16 +292,16 @@ class GatewaysScreen(FullScreen[Place]):
         return self._places.get(self._table.current or "")
 
     def _name_here(self) -> str | None:
-        return next((place.name for place in self._places.values() if place.key == self._here), None)
+        return next((place.name for place in self._places.values() if place.identity == self._here), None)
 
     def _answer(self, place: Place) -> GatewayAnswer:
         if place.target is None:
-            return GatewayAnswer(GatewayState.WRONG, sentence=place.problem)
-        if place.key != self._here:
+            return GatewayAnswer(GatewayState.UNUSABLE, sentence=place.problem)
+        if place.identity != self._here:
             return self._answers.get(place.name, GatewayAnswer(GatewayState.ASKING))
         connection = self._connection
         if connection is None or connection.info is None or not connection.connected.is_set():
-            return GatewayAnswer(GatewayState.HERE, sentence=self._away or "Its engine is away.")
+            return GatewayAnswer(GatewayState.HERE, sentence="" if connection is None else connection.problem)
         return GatewayAnswer(GatewayState.HERE, connection.role or OWNER, connection.info.version)
 
     def _show(self, cursor: str | None = None) -> None:
@@ -308,17 +315,17 @@ class GatewaysScreen(FullScreen[Place]):
 
     def _sum(self) -> Text:
         text = Text(no_wrap=True, overflow="ellipsis")
-        text.append(" gateways  ", "bold")
         answers = [self._answer(place) for place in self._places.values()]
         there = sum(answer.state in (GatewayState.ANSWERS, GatewayState.HERE) for answer in answers)
         asking = sum(answer.state is GatewayState.ASKING for answer in answers)
-        text.append(f"{len(answers)}   {there} answer{'s' if there == 1 else ''}")
+        text.append(f" {len(answers)} gateway{'' if len(answers) == 1 else 's'}", "bold")
+        text.append(f"   {there} answer{'s' if there == 1 else ''}")
         text.append(f"   asking {asking}" if asking else "")
         return text
 
     def _what_to_do(self) -> str:
         """Say how a gateway gets a name, where there is none."""
-        if any(place.key != self._opened.key for place in self._places.values()):
+        if any(place.identity != self._opened.identity for place in self._places.values()):
             return ""
         return (
             f"No other gateways yet. Name one on the command line, then {action('look_again').key} looks again:\n"
@@ -328,7 +335,7 @@ class GatewaysScreen(FullScreen[Place]):
 
     def _row(self, place: Place) -> TableRow:
         answer = self._answer(place)
-        here, unsaved = place.key == self._here, self._unsaved.get(place.key)
+        here, unsaved = place.identity == self._here, self._unsaved.get(place.name)
         mark = f"{'>' if here else ' '}{'*' if unsaved else ' '}"
         state = answer.state
         tone = "accent" if here else "" if state in (GatewayState.ANSWERS, GatewayState.IDLE) else "danger"
@@ -342,7 +349,7 @@ class GatewaysScreen(FullScreen[Place]):
         if place is None:
             self._detail.update("")
             return
-        unsaved = self._unsaved.get(place.key, ())
+        unsaved = self._unsaved.get(place.name, ())
         facts = [
             self._answer(place).sentence,
             f"Unsaved there: {_names(unsaved)}." if unsaved else "",

@@ -30,14 +30,14 @@ def latency(value: float | None) -> str:
     """Write milliseconds with two digits or more: ``0.21 ms``, ``35 ms``, ``2.50 s``."""
     if value is None:
         return NONE
-    if value < 10:
-        return f"{value:.2f} ms"
-    return f"{value:.0f} ms" if value < 1000 else long_time(value)
+    return long_time(value)
 
 
 def long_time(value: float) -> str:
-    """Write milliseconds as seconds, minutes or hours: ``2.50 s``, ``14 min``, ``3 h 05``."""
+    """Write milliseconds, seconds, minutes or hours: ``250 ms``, ``2.50 s``, ``14 min``, ``3 h 05``."""
     seconds = value / 1000
+    if seconds < 1:
+        return f"{value:.0f} ms" if value >= 10 else f"{value:.2f} ms"
     return f"{seconds:.2f} s" if seconds < 60 else age(seconds)
 
 
@@ -52,6 +52,13 @@ def percent(value: float | None) -> str:
 
 def count(number: int) -> str:
     return f"{number:,}"
+
+
+def rate(value: float) -> str:
+    """Write runs a minute: ``60``, ``0.5``, ``< 0.1``."""
+    if 0 < value < 0.1:
+        return "< 0.1"
+    return f"{value:.1f}" if 0 < value < 10 and value % 1 else f"{value:,.0f}"
 
 
 def failure_rate(successful: int, failed: int) -> float | None:
@@ -93,7 +100,7 @@ def waits_within(history: MetricHistory) -> str:
     if not contended:
         return f"none in the last {span(history)}"
     longest = max((point.max_wait_ms for point in history.points if point.max_wait_ms is not None), default=None)
-    return f"{count(contended)}{'' if longest is None else f', {latency(longest)} at most'} in the last {span(history)}"
+    return f"{count(contended)}{'' if longest is None else f', {latency(longest)} at most'}"
 
 
 def span(history: MetricHistory) -> str:
@@ -130,22 +137,19 @@ def memory_percent(host: HostFigures) -> float | None:
     return 100 * (host.memory - host.available) / host.memory
 
 
-def gateway_text(metrics: EngineMetrics) -> str:
-    """Say what Ignition's JVM uses: ``gateway JVM 1.2 cores, 3.1 GiB``; nothing where none runs."""
-    gateway = metrics.gateway
-    if gateway is None:
-        return ""
-    parts = [] if gateway.cpu_percent is None else [f"{gateway.cpu_percent * metrics.host.cores / 100:.1f} cores"]
-    parts += [] if gateway.memory is None else [size(gateway.memory)]
-    return f"gateway JVM {', '.join(parts) or 'runs'}"
+def gateway_text(metrics: EngineMetrics, name: str = "gateway JVM") -> str:
+    """Say what Ignition's JVM uses: ``gateway JVM 60 % 3.1 GiB``; nothing where none runs."""
+    return "" if metrics.gateway is None else f"{name} {_used(metrics.gateway) or 'runs'}"
 
 
 def engine_text(metrics: EngineMetrics) -> str:
-    """Say what the engine and its processes use: ``scripts 0.1 cores, 120.0 MiB``."""
-    engine = metrics.engine
-    parts = [] if engine.cpu_percent is None else [f"{engine.cpu_percent * metrics.host.cores / 100:.1f} cores"]
-    parts += [] if engine.memory is None else [size(engine.memory)]
-    return f"scripts {', '.join(parts)}" if parts else "scripts: use not known"
+    """Say what the engine and its processes use, of all processors: ``scripts 0.3 % 120.0 MiB``."""
+    return f"scripts {_used(metrics.engine) or 'use not known'}"
+
+
+def _used(use: UseFigures) -> str:
+    parts = [] if use.cpu_percent is None else [percent(use.cpu_percent)]
+    return " ".join([*parts, *([] if use.memory is None else [size(use.memory)])])
 
 
 def shown_alerts(alerts: list[Alert], now: float | None = None) -> list[Alert]:
