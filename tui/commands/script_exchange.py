@@ -14,6 +14,7 @@ import click
 
 from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.common_texts import CommonTexts
+from engine.client.fleet import Failure, failure_of
 from engine.client.script_exchange import (
     SHOWN,
     Copied,
@@ -43,7 +44,6 @@ HERE = "here"
 """What differences call the project that the command is for."""
 
 Answer = TypeVar("Answer")
-Failure = EngineError | EngineUnreachable | LaunchError
 
 _HASH = re.compile(rf"[0-9a-f]{{{SHOWN},64}}")
 
@@ -73,8 +73,7 @@ class Side:
     def exit_code(self) -> int:
         """The worst of what happened there."""
         codes = [exit_codes.OK if self.failure is None else _code_of(self.failure)]
-        codes += [_exit_code(one) for one in self.copied]
-        return max(codes)
+        return exit_codes.worst([*codes, *map(_exit_code, self.copied)])
 
 
 @dataclass(slots=True)
@@ -192,7 +191,7 @@ def compare_scripts(invocation: Invocation, scripts: tuple[str, ...], selection:
         for text in differences:
             for line in text.split("\n"):
                 invocation.streams.out.line(sanitise_code(line))
-    code = max(side.exit_code for side in sides.there)
+    code = exit_codes.worst(side.exit_code for side in sides.there)
     same = all(one.standing is Standing.SAME for compared in found.values() for one in compared)
     return code if code or same or not tell else exit_codes.FAILED
 
@@ -246,7 +245,7 @@ def push_scripts(
         )
     else:
         _print_pushed(invocation, sides.there, dry_run=dry_run)
-    return max(side.exit_code for side in sides.there)
+    return exit_codes.worst(side.exit_code for side in sides.there)
 
 
 @click.command("pull")
@@ -287,7 +286,7 @@ def pull_scripts(
         )
     else:
         _print_pulled(invocation, sides.there, done, dry_run=dry_run)
-    return max([side.exit_code for side in sides.there] + [_exit_code(one) for _, one in done])
+    return exit_codes.worst([*(side.exit_code for side in sides.there), *(_exit_code(one) for _, one in done)])
 
 
 async def _push(sides: Sides, paths: Sequence[str], how: How) -> None:
@@ -312,7 +311,7 @@ async def _push(sides: Sides, paths: Sequence[str], how: How) -> None:
                 # What is older than the text there does not get there.
                 side.copied.append(replace(one, state=CopyState.CONFLICT) if one.state is CopyState.OLDER else one)
         except EngineUnreachable as error:
-            side.failure = error
+            side.failure = failure_of(error)
 
     await asyncio.gather(*(push(side, theirs) for side, theirs in sides.reached))
 
@@ -329,7 +328,7 @@ async def _pull(sides: Sides, paths: Collection[str] | None, how: How) -> list[t
         try:
             wanted |= {*(theirs.store.infos if paths is None else await theirs.store.with_shared_code(paths))}
         except EngineUnreachable as error:
-            side.failure = error
+            side.failure = failure_of(error)
     if paths is not None and not any(side.failure for side in sides.there):
         _refuse_missing(paths, wanted, "is on none of these gateways, so it cannot be pulled")
     done = []
@@ -359,7 +358,7 @@ async def _readable(path: str, origins: Iterable[tuple[Side, Theirs]], here: Scr
                 if path in here.infos and here.infos[path].sha256 != store.infos[path].sha256:
                     await store.past(path)
         except EngineUnreachable as error:
-            side.failure = error
+            side.failure = failure_of(error)
         else:
             return side, theirs
     return None
@@ -392,7 +391,7 @@ async def _session(
             clients.append(client := await found.connect(CLIENT))
             return Side(gateway.name, Theirs(await ScriptStore.of(client), CommonTexts(target.key, found.key)))
         except (EngineError, EngineUnreachable, LaunchError) as error:
-            return Side(gateway.name, failure=error)
+            return Side(gateway.name, failure=failure_of(error))
 
     tasks = [asyncio.ensure_future(side(gateway)) for gateway in gateways]
     try:
@@ -569,13 +568,14 @@ def _exit_code(one: Copied) -> int:
 
 
 def _code_of(failure: Failure) -> int:
-    if isinstance(failure, EngineError):
-        return exit_codes.of_refusal(failure.status, failure.code)
-    return failure.exit_code if isinstance(failure, LaunchError) else exit_codes.UNREACHABLE
+    """The exit code of a command for that gateway alone."""
+    return failure.exit_code if failure.status is None else exit_codes.of_refusal(failure.status, failure.code)
 
 
 def _failure_json(failure: Failure | None) -> Mapping[str, object] | None:
-    return None if failure is None else {"error": failure.message, "hint": failure.hint}
+    if failure is None:
+        return None
+    return {"kind": failure.kind, "error": failure.message, "code": failure.code, "hint": failure.hint}
 
 
 def _copied_json(one: Copied) -> dict[str, object]:
