@@ -11,6 +11,7 @@ import click
 from engine.registry.access import ACCESS_SELF
 from engine.registry.engine import ENGINE_INFO, POOL_INFO
 from tui.commands.invocation import CommandGroup, Invocation, common_options, local_options
+from tui.commands.service import install, uninstall
 from tui.text.formats import age, clock, milliseconds
 from tui.text.isolation import level_word
 
@@ -156,6 +157,10 @@ def serve(ctx: click.Context, /, **given: str | None) -> None:
             if value is not None:
                 command += [f"--{name.replace('_', '-')}", value]
     os.execve(command[0], command, {**daemon_environment(), **managed})  # noqa: S606 - no shell: it becomes the engine
+
+
+engine.add_command(install)
+engine.add_command(uninstall)
 
 
 async def _info(client: EngineClient) -> EngineInfo:
