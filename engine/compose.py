@@ -7,7 +7,7 @@ import logging
 import os
 import resource
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +18,7 @@ from engine import spare
 from engine.config import ConfigError, Settings
 from engine.lock import LifetimeLock
 from engine.models.engine import SlotState
+from engine.models.metrics import AlertSeverity
 from engine.models.packages import DEFAULT
 from engine.models.scripts import ScriptInfo
 from engine.paths import EnginePaths
@@ -42,14 +43,17 @@ from engine.services.audit import AuditService
 from engine.services.backup import BackupService
 from engine.services.callers import Callers, keep_records
 from engine.services.denials import Denials
-from engine.services.disk_space import SpaceCheck
+from engine.services.disk_space import SpaceCheck, short_of_space
 from engine.services.documents.index import DocumentIndex
 from engine.services.documents.service import DocumentService
 from engine.services.events import EventBus
+from engine.services.evidence import EvidenceService
 from engine.services.git import GitService
 from engine.services.macros.library import MacroLibrary
 from engine.services.macros.local import LocalExecutor
 from engine.services.macros.service import RenderService
+from engine.services.metrics.alerts import AlertService, Finding
+from engine.services.metrics.history import MetricHistoryService
 from engine.services.metrics.service import MetricsService
 from engine.services.packages.builds import Builds
 from engine.services.packages.interpreters import Interpreters
@@ -93,6 +97,7 @@ from engine.services.tasks import TaskService
 from engine.services.tokens import TokenService
 from engine.services.usage import UsageMeter
 from engine.services.versioned_writer import VersionedWriter
+from engine.services.yielding.service import YieldService
 from engine.sockets import NotPrivate
 from store.disk_space import DiskSpace, Floor, ReadOnlySpace, Reserve, has_room
 from store.errors import LowDisk, ProjectError, StoreError
@@ -144,6 +149,8 @@ class EngineParts:
     buffers: BufferService
     pool_service: PoolService
     metrics: MetricsService
+    metric_history: MetricHistoryService
+    alerts: AlertService
     events: EventBus
     modes: Modes
     state: StateDB
@@ -159,7 +166,9 @@ class EngineParts:
     interpreters: Interpreters
     packages: PackageService
     backup: BackupService
+    evidence: EvidenceService
     script_environments: ScriptEnvironments
+    yielding: YieldService
 
 
 async def compose(
@@ -326,14 +335,20 @@ async def compose(
                 pool.expect(found)
 
     checks = ScriptChecks(examiner, imports, rules, shared, expect)
+    meter = UsageMeter()
+    history = MetricHistoryService(metrics, state.metrics, pool, meter, runs.recorder.flush)
+    stack.push_async_callback(history.close)  # after the last runs, which are counted when they are closed
     await runs.begin()
     stack.push_async_callback(runs.close)
     pool_service = PoolService(pool, metrics, events, audit)
     stack.callback(pool_service.close)
     pool.on_exit = metrics.used
-    meter = UsageMeter()
-    sampling = asyncio.create_task(meter.run(), name="use of the host")
-    stack.push_async_callback(_cancelled, sampling)
+    alerts = AlertService(events)
+    figures = MetricsService(pool, metrics, meter, alerts, partial(_troubles, audit, runs, space), pool_service.judged)
+    stack.push_async_callback(_cancelled, asyncio.create_task(figures.run(), name="figures"))
+    stack.push_async_callback(_cancelled, asyncio.create_task(history.run(), name="figures over time"))
+    yielding = YieldService(pool, meter, settings.yielding, audit, owner)
+    stack.push_async_callback(_cancelled, asyncio.create_task(yielding.run(), name="yielding"))
     stack.push_async_callback(pool.close)  # once more: runs end with it, and their records are written after that
     housekeeping = asyncio.create_task(keep_house(buffers), name="housekeeping")
     stack.push_async_callback(_cancelled, housekeeping)
@@ -405,7 +420,9 @@ async def compose(
         git=git,
         buffers=buffers,
         pool_service=pool_service,
-        metrics=MetricsService(pool, metrics, meter),
+        metrics=figures,
+        metric_history=history,
+        alerts=alerts,
         events=events,
         modes=modes,
         state=state,
@@ -421,7 +438,9 @@ async def compose(
         interpreters=interpreters,
         packages=packages,
         backup=backup,
+        evidence=EvidenceService(project, runs, state, scripts, script_environments, builds, pool, audit),
         script_environments=script_environments,
+        yielding=yielding,
     )
     add_usual(script_api, documents)
     script_api.tells_secret = runs.tells_secret
@@ -434,6 +453,16 @@ async def compose(
         collecting = asyncio.create_task(packages.run(), name="builds that nothing needs")
         stack.push_async_callback(_cancelled, collecting)
     return engine
+
+
+def _troubles(audit: AuditService, runs: RunService, space: SpaceCheck) -> Iterator[Finding]:
+    """Yield what is wrong with the records and the disk."""
+    if audit.problem is not None:
+        yield Finding("audit", AlertSeverity.CRITICAL, audit.problem)
+    if runs.recorder.problem is not None:
+        yield Finding("records", AlertSeverity.CRITICAL, runs.recorder.problem)
+    if (short := space.short()) is not None:
+        yield Finding("disk", AlertSeverity.CRITICAL, short_of_space(short, space.hint))
 
 
 async def _naming(scripts: ScriptService, environment: str) -> list[str]:

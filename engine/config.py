@@ -6,7 +6,6 @@ wrong in it is refused with one sentence that names the file, the key and what w
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import math
 import os
@@ -29,6 +28,7 @@ FILE_ONLY = {
     "listen.": "who reaches the engine",
     "assistant.": "where texts of this host are sent",
     "packages.": "where packages come from",
+    "yield.wrapper_log": "which log of the gateway is read",
 }
 """Keys that no variable of the environment sets, and what they decide."""
 
@@ -329,6 +329,50 @@ class DiskSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class YieldSection:
+    """``[yield]``: when slots rest because the host, or the gateway on it, needs what their scripts would use."""
+
+    enabled: bool = True
+    """Whether slots ever rest."""
+
+    keep: Annotated[int, Range("slots that never rest", 1, 20)] = 1
+    """Slots that never rest."""
+
+    load: Annotated[float, Range("load of a processor", 0.1, 1000)] = 2.0
+    """Load for each processor of the host; it counts while other programs use a quarter of the processors or more."""
+
+    stalled: Annotated[float, Range("percent of the time", 1, 100)] = 60.0
+    """Percent of the time in which something waits for a processor (/proc/pressure/cpu); it counts in the same case."""
+
+    memory: Annotated[float, Range("available memory in percent", 0, 90)] = 5.0
+    """Percent of the host's memory that must be available. 0: any will do."""
+
+    gateway: Annotated[float, Range("use of the gateway in percent", 1, 100)] = 75.0
+    """Percent of the processors that the gateway's JVM may use."""
+
+    wrapper_log: str = ""
+    """The gateway's wrapper.log. Naming it approves that the engine reads the end of it. Empty: it does not."""
+
+    held_up: Annotated[float, Range("seconds of a gateway held up", 0.1, 3600)] = 2.0
+    """Seconds of clock drift, or of garbage collection, that its log may show within half a minute."""
+
+    after: Annotated[float, Range("seconds under pressure", 1, 3600)] = 20.0
+    """Seconds for which one of these limits is passed before a step: a quarter of the slots rests, or one."""
+
+    back: Annotated[float, Range("seconds without pressure", 1, 86_400)] = 60.0
+    """Seconds for which none is near its limit before a step back."""
+
+
+SECTION_NAMES = {"yielding": "yield"}
+"""Fields of ``Settings`` whose section in the file has another name, one that no field can have."""
+
+
+def section_name(field: str) -> str:
+    """Return how the section is called in the file that is a field of ``Settings``."""
+    return SECTION_NAMES.get(field, field)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Every setting of an engine. ``Settings()`` is what holds where nobody set anything."""
 
@@ -343,6 +387,7 @@ class Settings:
     packages: PackagesSection = field(default_factory=PackagesSection)
     retention: RetentionSection = field(default_factory=RetentionSection)
     disk: DiskSection = field(default_factory=DiskSection)
+    yielding: YieldSection = field(default_factory=YieldSection)
 
     @classmethod
     def load(
@@ -369,7 +414,7 @@ class Settings:
 
 
 def _sections() -> dict[str, type[Any]]:
-    return typing.get_type_hints(Settings)
+    return {section_name(field): type_ for field, type_ in typing.get_type_hints(Settings).items()}
 
 
 def _keys() -> dict[str, Any]:
@@ -382,12 +427,12 @@ def _keys() -> dict[str, Any]:
 
 
 def _built(chosen: Mapping[str, Any]) -> Settings:
-    settings = Settings()
-    for section, type_ in _sections().items():
-        prefix = f"{section}."
+    sections: dict[str, Any] = {}
+    for name, type_ in typing.get_type_hints(Settings).items():
+        prefix = f"{section_name(name)}."
         values = {key.removeprefix(prefix): value for key, value in chosen.items() if key.startswith(prefix)}
-        settings = dataclasses.replace(settings, **{section: type_(**values)})
-    return settings
+        sections[name] = type_(**values)
+    return Settings(**sections)
 
 
 def _of_file(file: Path) -> Iterator[tuple[str, Any]]:

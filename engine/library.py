@@ -75,6 +75,7 @@ class Engine(EngineParts):
             *self.sync.problems,
             *self.defaults.problems,
             *self.policy.problems,
+            *self.yielding.problems,
             *([recorder] if recorder else []),
             *([self.audit.problem] if self.audit.problem else []),
             *([short_of_space(short, self.space.hint)] if short else []),

@@ -132,18 +132,23 @@ async def connect(paths: EnginePaths, owner: int) -> tuple[asyncio.StreamReader,
     return await _streams(await _connect_first(paths, owner), owner)
 
 
-async def connect_at(path: Path, owner: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def connect_at(path: Path, owner: int, *others: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Connect to a socket at one place.
 
+    Args:
+        path: Where.
+        owner: Who must listen there.
+        others: Who may, too.
+
     Raises:
-        OSError: Nothing listens, or what listens is not the owner's (EPERM).
+        OSError: Nothing listens, or what listens is not theirs (EPERM).
     """
-    return await _streams(await _connect(path), owner)
+    return await _streams(await _connect(path), owner, *others)
 
 
-async def _streams(sock: socket.socket, owner: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _streams(sock: socket.socket, owner: int, *others: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     try:
-        _check_peer(sock, owner)
+        _check_peer(sock, owner, *others)
         return await asyncio.open_unix_connection(sock=sock)
     except BaseException:
         sock.close()
@@ -177,9 +182,9 @@ async def _connect(path: Path) -> socket.socket:
     raise TimeoutError(errno.ETIMEDOUT, "the engine takes no connections")
 
 
-def _check_peer(sock: socket.socket, owner: int) -> None:
+def _check_peer(sock: socket.socket, owner: int, *others: int) -> None:
     peer = peer_of(sock)
-    if peer.uid != owner:
+    if peer.uid != owner and peer.uid not in others:
         raise PermissionError(errno.EPERM, f"the socket belongs to uid {peer.uid}, the project to uid {owner}")
 
 

@@ -197,4 +197,31 @@ SETTINGS_TEMPLATE = """\
 # output of runs is not recorded, scripts and documents are not saved, until there is room. 0: use it up.
 # keep_free = "500 MiB"
 # keep_free_percent = 2
+
+[yield]
+# While this host, or the gateway on it, is pressed, slots of the pool rest: they have no process and take no runs. Runs
+# go on, at least one slot is left, and the slots come back by themselves. Takes effect at the next start.
+# enabled = true
+
+# Slots that never rest.
+# keep = 1
+
+# What presses: the load for each processor, and percent of the time in which something waits for a processor
+# (/proc/pressure/cpu), both only while other programs than scripts use a quarter of the processors or more; less than
+# so many percent of the memory available; a JVM of the gateway that uses so many percent of the processors.
+# load = 2.0
+# stalled = 60
+# memory = 5
+# gateway = 75
+
+# The gateway's wrapper.log, with an absolute path, such as "/usr/local/bin/ignition/logs/wrapper.log". Naming it here
+# lets the engine read its end, as the engine's account. Empty: it is not read. held_up: seconds of clock drift, or of
+# garbage collection, that it may show within half a minute.
+# wrapper_log = ""
+# held_up = 2.0
+
+# Seconds for which one of these limits is passed before a quarter of the slots, or one, rests; and for which all are
+# well below theirs before as many come back.
+# after = 20
+# back = 60
 """

@@ -21,6 +21,9 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the same with nohup
 
 
+# Engines of tests have all their slots however busy the machine is; the tests of yielding switch it on themselves.
+os.environ.setdefault("GATEWRIGHT_YIELD_ENABLED", "false")
+
 _folder = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
 

@@ -22,6 +22,7 @@ class Scope(StrEnum):
     PROBLEMS = "Problems"
     TASKS = "Tasks"
     POOL = "Pool"
+    FIGURES = "Figures by script, caller or kind of failure"
     PACKAGES = "Packages"
     INTERPRETERS = "Python for an environment"
     MAINTENANCE = "Rebuilds and metadata diff"
@@ -34,6 +35,7 @@ class Scope(StrEnum):
     DEFAULTS = "Default scripts"
     RUNS = "Run history"
     COMPARISON = "Two runs compared"
+    GATEWAYS = "Gateways"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ ACTIONS: tuple[Action, ...] = (
     _everywhere("help", "help", "This help", 9),
     # Not before the focused widget's: the form of a run has a use of its own for the key.
     Action("retry", "retry", "Try the engine again when it is away", Scope.EVERYWHERE, palette=True),
+    _everywhere("gateways", "gateways", "Go to another gateway; unsaved text stays here"),
     _everywhere("redraw", "redraw", "Draw the whole screen again"),
     _everywhere("quit", "quit", "Leave the console; runs go on in the engine"),
     Action("open_row", "open", "Open it, fold or unfold the folder", Scope.LIST, 1),
@@ -170,10 +173,25 @@ ACTIONS: tuple[Action, ...] = (
     Action("kill_task", "kill", "Kill the run, or cancel the task, under the cursor", Scope.TASKS, 2),
     Action("kill_run", "kill run", "Kill the run of the slot under the cursor", Scope.POOL, 1),
     Action("show_run", "output", "Show the output of the slot's run in the console", Scope.POOL, 2),
-    Action("grow", "more slots", "Add a slot", Scope.POOL, 3),
+    Action("grow", "more", "Add a slot", Scope.POOL, 3),
     Action("shrink", "fewer", "Remove a slot; a run on it goes on to its end", Scope.POOL, 4),
-    Action("restart_slot", "restart slot", "Restart the slot under the cursor", Scope.POOL, 5),
-    Action("back", "back", "Back to the console", Scope.POOL, 6),
+    Action("restart_slot", "restart", "Restart the slot under the cursor", Scope.POOL, 5),
+    Action(
+        "script_figures",
+        "per script",
+        "Figures by script, caller or kind of failure",
+        Scope.POOL,
+        6,
+        palette=True,
+    ),
+    Action("back", "back", "Back to the console", Scope.POOL, 7),
+    Action("show_its_runs", "its runs", "Show the runs that the row is about", Scope.FIGURES, 1),
+    Action("next_grouping", "by", "By script, by caller, by kind of failure", Scope.FIGURES, 2),
+    Action("longer_time", "time", "Of the last hour, 24 hours, 7 days, 30 days", Scope.FIGURES, 3),
+    Action("shorter_time", "shorter", "Of a shorter time", Scope.FIGURES),
+    Action("next_order", "order", "Sort by the next column", Scope.FIGURES, 4),
+    Action("turn_order", "turn", "Least first, or most first", Scope.FIGURES, 5),
+    Action("leave_figures", "back", "Back to the pool", Scope.FIGURES, 6),
     _packages("install_packages", "install", "Install packages; shows what would change", 1, palette=True),
     _packages("uninstall_package", "remove", "Uninstall the package; says what needs it", 2),
     _packages("upgrade_package", "upgrade", "Upgrade the package under the cursor", 3),
@@ -257,6 +275,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("search_runs", "search", "Search, like outcome:timeout who:alice since:today", Scope.RUNS, 4),
     Action("leave_runs", "back", "Back to the console", Scope.RUNS, 5),
     Action("leave_comparison", "back", "Back to the run history", Scope.COMPARISON, 1),
+    Action("go_there", "go there", "Go to the gateway under the cursor", Scope.GATEWAYS, 1),
+    Action("look_again", "look again", "Read the gateways again and ask each", Scope.GATEWAYS, 2),
+    Action("leave_gateways", "back", "Back to the console", Scope.GATEWAYS, 3),
     Action("git_open", "diff", "Show what the file or commit under the cursor changed", Scope.GIT),
     Action("git_stage", "stage", "Stage the file under the cursor, or unstage it", Scope.GIT, 1, palette=True),
     Action("git_commit", "commit", "Commit what is staged", Scope.GIT, 2, palette=True),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import os
 import signal
@@ -23,7 +22,8 @@ from textual.theme import Theme
 from tui.actions import Scope, action, bindings
 from tui.background import in_background
 from tui.console.screen import ConsoleScreen
-from tui.editing.recovery import RecoveryError, RecoveryJournal
+from tui.console.visits import Visit, Visits
+from tui.editing.recovery import RecoveryJournal
 from tui.key_queue import KeyQueue
 from tui.terminal.bursts import KeyBurst
 from tui.terminal.diff_driver import DiffDriver, driver_class
@@ -34,6 +34,7 @@ from tui.widgets.key_hints import KeyHints
 if TYPE_CHECKING:
     from engine.client.target import Target
     from tui.connection import EngineConnection
+    from tui.screens.gateways import Place
 
 STYLES = Path(__file__).parent / "styles"
 FOR_SIXTEEN_COLOURS = STYLES / "sixteen.tcss"
@@ -138,11 +139,11 @@ class GatewrightApp(App[int]):
     ) -> None:
         preferences = preferences or Preferences()
         super().__init__(driver_class=driver_class(diff=preferences.diff))
-        self._target = target
+        self._preferences = preferences
         self._journal = journal or RecoveryJournal(target.key)
-        self._open_script = open_script
-        self._console = ConsoleScreen(place or target.name, fast_editor=preferences.fast_editor)
-        self._connection: EngineConnection | None = None
+        fast = preferences.fast_editor
+        first = Visit(self, target, self._journal, place or target.name, open_first=open_script, fast_editor=fast)
+        self._visits = Visits(self, first, self._visit)
         self._quitting = False
         self._keys = KeyQueue(super().on_event, lambda: self.focused or self.screen, self._refuse_text)
         self.animation_level = "none"
@@ -162,18 +163,29 @@ class GatewrightApp(App[int]):
     async def on_mount(self) -> None:
         self._listen_to_signals()
         in_background(self, "keys", self._keys.run)
+        self.install_screen(self._console, "visit-0")  # else it would end when another gateway's is shown
         await self.push_screen(self._console)
         self.call_after_refresh(self._begin)
 
     async def _begin(self) -> None:
         """After the first paint: everything that takes time."""
-        from tui.connection import EngineConnection
-
-        self._connection = EngineConnection(self._target, self.publish)
-        await self._console.attach(self._connection, self._journal, self._open_script, self.publish)
-        in_background(self, "connection", self._connection.run)
+        await self._visits.first.begin()
         gc.freeze()
         gc.enable()
+
+    @property
+    def _console(self) -> ConsoleScreen:
+        """The one of the gateway where the user is."""
+        return self._visits.current.console
+
+    @property
+    def _connection(self) -> EngineConnection | None:
+        return self._visits.current.connection
+
+    def _visit(self, target: Target, name: str, number: int) -> Visit:
+        """Make the visit of a gateway where the user was not before."""
+        journal = self._journal.of(target.key, number)
+        return Visit(self, target, journal, name, fast_editor=self._preferences.fast_editor)
 
     async def on_event(self, event: events.Event) -> None:
         """Keys and pasted text take effect in the order in which they come; ``is_forwarded`` ones are on their way."""
@@ -186,9 +198,8 @@ class GatewrightApp(App[int]):
         self.screen.notify(NO_FIELD)
 
     def publish(self, message: Message) -> None:
-        """Hand what the connection says to every screen."""
-        for screen in self.screen_stack:
-            screen.post_message(message)
+        """Hand what happens at the gateway where the user is to every screen."""
+        self._visits.current.publish(message)
 
     # Actions.
 
@@ -213,11 +224,31 @@ class GatewrightApp(App[int]):
             else:
                 await self.do(key.removeprefix(ACTION))
 
-        while self.screen is not self._console and self.screen.is_modal is False:
-            self.pop_screen()
-        if self.screen is self._console:
+        if self._back_to_console():
             entries = [*action_entries(), *script_entries(self._console.texts, verb="open")]
             self.push_screen(PickerScreen("what to do: type a part of it", entries), picked)
+
+    def _back_to_console(self) -> bool:
+        """Leave the screens that lie over the console; False if a question is asked there."""
+        while self.screen is not self._console and not self.screen.is_modal:
+            self.pop_screen()
+        return self.screen is self._console
+
+    def action_gateways(self) -> None:
+        from tui.screens.gateways import GatewaysScreen, Place, identity_of
+
+        if isinstance(self.screen, GatewaysScreen):
+            self.screen.dismiss(None)
+        elif self._back_to_console():
+            first, here = self._visits.first, self._visits.current
+            local = first.target.folder is not None
+            opened = Place("this project" if local else first.name, first.target.name, target=first.target)
+            screen = GatewaysScreen(opened, identity_of(here.target), here.connection, self._visits.unsaved)
+            self.push_screen(screen, self._go_to)
+
+    async def _go_to(self, place: Place | None) -> None:
+        if place is not None and place.target is not None:
+            await self._visits.go(place.target, place.name)
 
     async def do(self, name: str) -> None:
         """Do an action by its name, wherever it belongs."""
@@ -236,15 +267,13 @@ class GatewrightApp(App[int]):
             self._connection.retry()
 
     async def action_quit(self) -> None:
-        while not self.screen.is_modal and self.screen is not self._console:
-            self.pop_screen()
-        if not self._quitting and self.screen is self._console:
+        if self._back_to_console() and not self._quitting:
             self._quitting = True
             in_background(self, "quit", self._quit)
 
     async def _quit(self) -> None:
         try:
-            if await self._console.may_quit():
+            if await self._visits.may_quit():
                 self.exit(0)
         finally:
             self._quitting = False
@@ -267,8 +296,7 @@ class GatewrightApp(App[int]):
         watchdog = threading.Timer(GONE_WITHIN, os._exit, (code,))
         watchdog.daemon = True
         watchdog.start()
-        with contextlib.suppress(RecoveryError):  # nobody is there to be told
-            self._console.hang_up()
+        self._visits.hang_up()
         self.exit(code, return_code=code)
 
     def on_unmount(self) -> None:

@@ -91,6 +91,8 @@ class EngineConnection:
         """Set while a client is connected."""
         self.info: EngineInfo | None = None
         self.pool: PoolInfo | None = None
+        self.problem = ""
+        """Why no client is connected, and what to do; empty while one is, and before the first attempt."""
 
     @property
     def role(self) -> str:
@@ -125,8 +127,9 @@ class EngineConnection:
         return self._target.folder or Path()
 
     async def run(self) -> None:
-        """Hold the connection until cancelled."""
+        """Hold the connection until cancelled; it can be run again."""
         attempt = 0
+        self._may_start = True
         try:
             while True:
                 self._token_seen = self._token_state()
@@ -140,6 +143,8 @@ class EngineConnection:
                     await self._pause(RETRY_AFTER[min(attempt, len(RETRY_AFTER) - 1)])
                 attempt += 1
         finally:
+            self.connected.clear()
+            self.state, self._reason = ConnectionState.CONNECTING, ""
             await self._drop()
 
     def retry(self) -> None:
@@ -171,7 +176,7 @@ class EngineConnection:
         client.on_doubt = self._look_at_role
         self.state = ConnectionState.CONNECTED
         self.connected.set()
-        self._may_start, self._reason = True, ""
+        self._may_start, self._reason, self.problem = True, "", ""
         self._publish(EngineConnected(info, access.role))
         if pool is not None:
             self._publish(PoolChanged(pool))
@@ -257,6 +262,7 @@ class EngineConnection:
     def _away(self, reason: str, hint: str | None, *, refused: bool = False) -> None:
         """Say once that the engine is away; the same reason again is no news."""
         self.connected.clear()
+        self.problem = f"{reason} {hint}" if hint else reason
         self._barred = refused and self.is_elsewhere
         if self.state is ConnectionState.AWAY and reason == self._reason:
             return

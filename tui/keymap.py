@@ -18,6 +18,7 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "redraw": ("ctrl+l",),
         "quit": ("ctrl+q",),
         "retry": ("ctrl+r",),
+        "gateways": ("alt+g", "ctrl+b"),  # tmux keeps the second one for itself
         # The console.
         "run": ("f5", "ctrl+enter"),
         "run_with": ("f11", "alt+r"),  # many terminal emulators keep f11 for the full screen
@@ -81,7 +82,16 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "grow": ("plus", "equals_sign"),
         "shrink": ("minus",),
         "restart_slot": ("r",),
+        "script_figures": ("s",),
         "back": ("escape", "f4"),
+        # Figures by script, caller or kind of failure.
+        "show_its_runs": ("enter",),
+        "next_grouping": ("b",),
+        "longer_time": ("t", "right"),
+        "shorter_time": ("T", "left"),
+        "next_order": ("o",),
+        "turn_order": ("O",),
+        "leave_figures": ("escape", "s"),
         # Packages and interpreters.
         "install_packages": ("i",),
         "uninstall_package": ("x", "delete"),
@@ -132,6 +142,10 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "search_runs": ("slash",),
         "leave_runs": ("escape", "f10"),
         "leave_comparison": ("escape", "c"),
+        # Gateways.
+        "go_there": ("enter",),
+        "look_again": ("f5",),
+        "leave_gateways": ("escape",),
         # The default scripts.
         "take_default": ("t",),
         "keep_default": ("k",),

@@ -30,6 +30,14 @@ ASK_THERE = "Ask who runs it to look at its log."
 """What can be done about an engine elsewhere that hangs."""
 
 
+class OtherVersion(LaunchError):
+    """An engine answers that speaks another version of the API. ``version`` is its own."""
+
+    def __init__(self, message: str, hint: str, version: str) -> None:
+        super().__init__(message, hint)
+        self.version = version
+
+
 class Target(Protocol):
     """An engine that a command or the console is for."""
 
@@ -127,7 +135,7 @@ def _check_version(info: EngineInfo, name: str) -> None:
         sentence, hint = "a newer version", f"Use gatewright {info.version} here."
     else:
         sentence, hint = "an older version", f"Use gatewright {info.version} here, or have that engine updated."
-    raise LaunchError(f"The engine of {name} is of {sentence} ({info.version}) than this client.", hint)
+    raise OtherVersion(f"The engine of {name} is of {sentence} ({info.version}) than this client.", hint, info.version)
 
 
 def _no_engine(name: str) -> LaunchError:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from engine.models.base import Model
+from engine.models.metrics import ImpactLevel
 from engine.models.runs import Mode
 
 
@@ -56,7 +57,10 @@ class StopRequest(Model, frozen=True):
 
 
 class SlotState(StrEnum):
-    """``starting``: no zygote yet. ``preparing``: its next child is being made. ``ready``: a parked child waits."""
+    """``starting``: no zygote yet. ``preparing``: its next child is being made. ``ready``: a parked child waits.
+
+    ``resting``: it has no process until the host has room for its runs again.
+    """
 
     STARTING = "starting"
     PREPARING = "preparing"
@@ -64,6 +68,7 @@ class SlotState(StrEnum):
     RUNNING = "running"
     STOPPING = "stopping"
     FAILED = "failed"
+    RESTING = "resting"
 
 
 class SlotInfo(Model, frozen=True):
@@ -108,9 +113,17 @@ class PoolInfo(Model, frozen=True):
     runs_last_minute: int = 0
     p50_ms: float | None = None
     p99_ms: float | None = None
+    impact: ImpactLevel = ImpactLevel.UNKNOWN
+    """By the latest sample, as ``health``."""
+    health: int | None = None
+    """0 to 100; None before the first sample."""
     isolation: str = ""
     python: str = ""
     """Version of the interpreter of scripts that ask for no other one."""
+    resting: int = 0
+    """Slots that rest now, since the host or the gateway on it needs what their runs would use."""
+    rest_reason: str = ""
+    """Why they rest, or are to when their runs have ended; one sentence, empty where none is to."""
 
 
 class ResizeRequest(Model, frozen=True):
@@ -188,6 +201,8 @@ class AuditRecord(Model, frozen=True):
     detail: dict[str, Any]
     sha256: str
     """Of this record and, through it, of all before it."""
+    prev: str = ""
+    """``sha256`` of the record before it."""
 
 
 class AuditList(Model, frozen=True):
@@ -197,13 +212,22 @@ class AuditList(Model, frozen=True):
 
 
 class AuditCheck(Model, frozen=True):
-    """What a look at every record found."""
+    """What a look at every record found, or at a piece of them."""
 
     records: int
+    """How many there are."""
     head: str
     """Hash of the newest record."""
     problem: str | None = None
-    """None: the record is consistent in itself."""
+    """None: what was looked at is consistent in itself, and holds the head that was asked for."""
+    checked: int = 0
+    """Number of the last record that was looked at."""
+    next_after: int | None = None
+    """Where the next piece begins; None: everything was looked at, or a problem was found."""
+    head_at: int | None = None
+    """The record with the head that was asked for, told with the last piece."""
+    copies: str = ""
+    """One sentence: where copies of the head are sent to, or why to no place."""
 
 
 class BackupInfo(Model, frozen=True):

@@ -117,11 +117,12 @@ class MetricPoint(Model, frozen=True, kw_only=True):
     average_wait_ms: float | None = None
     max_wait_ms: float | None = None
     busy_percent: float = 0.0
-    """Share of the span in which the slots had runs."""
+    """Share of the span in which the slots had runs, while there was an engine."""
     size: int = 0
     """Slots, at the end of the span."""
     engine: UseFigures = UseFigures()
     gateway: UseFigures = UseFigures()
+    """Averages of the processors' use and of ``load``; the most of the memory."""
     load: float | None = None
 
 
@@ -144,7 +145,8 @@ class MetricGroup(Model, frozen=True, kw_only=True):
     """Figures of one script, caller or kind of failure within the time that was asked for."""
 
     name: str
-    """A script's path, ``(code)`` for code that is no script; a caller's name; an outcome."""
+    """A script's path, ``(code)`` for code that is no script, ``(renders)`` for batches of macros; a caller's name; an
+    outcome. ``(others)`` is what came when there were too many to count one by one."""
     total: int
     successful: int
     failed: int

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from engine.models.engine import PoolInfo, QueueEntry, SlotState
@@ -52,6 +52,8 @@ class Pool:
         self._switch: Switch | None = None
         self._warming = Warming(settings, self)
         self._size = self._checked(settings.size)
+        self._rest = 0
+        self._rest_reason = ""
         self._slots: dict[int, Slot] = {}
         self._queue: RunQueue[Assignment] = RunQueue()
         self._gauge = MemoryGauge(settings.host_memory, settings.memory_reserve)
@@ -144,17 +146,17 @@ class Pool:
         if profile.preloads and profile != self.usual and not self._has(profile):
             if (reason := self._warming.left_out(profile)) is not None:
                 assignment.leave_out(reason)
-            elif self._size > 1 and profile.without_preloads() == self.usual and self._usual_slots() == 1:
+            elif len(self._awake()) > 1 and profile.without_preloads() == self.usual and self._usual_slots() == 1:
                 assignment.leave_out("every slot but one has other modules imported ahead")
         if assignment.ahead is not None and not assignment.note and self._warming.too_large(assignment.ahead):
             names = ", ".join(sorted({name.partition(".")[0] for name in assignment.job.ahead}))
             assignment.note = f"{names} was not imported ahead: {self._warming.left_out(assignment.ahead)}."
 
     def _has(self, profile: Profile) -> bool:
-        return any(slot.profile.serves(profile) for slot in self._slots.values())
+        return any(slot.profile.serves(profile) for slot in self._awake())
 
     def _usual_slots(self) -> int:
-        return sum(slot.profile == self.usual for slot in self._slots.values())
+        return sum(slot.profile == self.usual for slot in self._awake())
 
     def _begin(self, assignment: Assignment, slot: Slot) -> None:
         ahead = assignment.ahead
@@ -187,13 +189,48 @@ class Pool:
         """
         self._size = self._checked(size)
         self._fill()
-        staying = [slot for slot in self.slots() if not slot.leaving]
         # Idle ones go first, and of equals the highest number, so that what remains is numbered from 1 again.
-        staying.sort(key=lambda slot: (slot.idle, slot.number))
-        for slot in staying[size:]:
+        for slot in sorted(self._staying(), key=lambda slot: (slot.idle, slot.number))[size:]:
             slot.leave()
+        self._settle_rest()
         self._dispatch()
         self._changed_queue()
+
+    def rest(self, count: int, reason: str) -> None:
+        """Have ``count`` slots rest from now on: without a process, and without runs.
+
+        The size stays as it was asked for. A slot that has a run rests when that has ended; no run is ended for it.
+        One slot that can take runs is always left.
+
+        Args:
+            count: How many; 0 wakes all.
+            reason: A sentence, for those who wait.
+        """
+        before = self._rest, self._rest_reason
+        self._rest, self._rest_reason = max(0, count), reason if count > 0 else ""
+        self._settle_rest()
+        if (self._rest, self._rest_reason) != before:
+            self._dispatch()
+            self._changed_queue()
+
+    def _settle_rest(self) -> None:
+        if self._closed:
+            return
+        staying = self._staying()
+        kept = max(1, len(staying) - self._rest)
+        # Those that cannot start go first: they take no runs anyhow.
+        awake = sorted(
+            (slot for slot in staying if not slot.resting), key=lambda slot: (not slot.usable, slot.idle, slot.number)
+        )
+        if not any(slot.usable for slot in awake[:kept]):
+            kept = len(awake) + 1
+        for slot in awake[kept:]:
+            slot.rest()
+        resting = sorted(
+            (slot for slot in staying if slot.resting), key=lambda slot: (slot.state is SlotState.RESTING, slot.number)
+        )
+        for slot in resting[: max(0, kept - len(awake))]:
+            slot.stay()
 
     def switch_environment(self, environment: Environment) -> None:
         """Have runs that ask for no other one run in ``environment`` from now on.
@@ -243,7 +280,7 @@ class Pool:
             if entry.item.profile.environment == failed:
                 entry.item.move(before)
         for slot in self.slots():
-            if slot.profile.environment == failed and not slot.running:
+            if slot.profile.environment == failed and not slot.running and not slot.resting:
                 slot.move(before)
         self._dispatch()
 
@@ -276,12 +313,14 @@ class Pool:
                     reason=reason,
                     queued_at=entry.wall_clock,
                 )
-                for entry, position, reason in self._queue.standings(admission.blocked_reason)
+                for entry, position, reason in self._standings(admission)
             ],
             running=sum(slot.run_id is not None for slot in slots),
             ready=sum(slot.state is SlotState.READY for slot in slots),
             isolation=next((slot.isolation for slot in slots if slot.isolation and slot.mode is Mode.RESTRICTED), ""),
             python=self.environment.version,
+            resting=sum(slot.state is SlotState.RESTING for slot in slots),
+            rest_reason=self._rest_reason,
         )
 
     @property
@@ -291,6 +330,13 @@ class Pool:
 
     def slots(self) -> list[Slot]:
         return list(self._slots.values())
+
+    def _staying(self) -> list[Slot]:
+        """Those that the size counts."""
+        return [slot for slot in self._slots.values() if slot.resting or not slot.leaving]
+
+    def _awake(self) -> list[Slot]:
+        return [slot for slot in self._slots.values() if not slot.resting]
 
     @property
     def _every_slot(self) -> list[Slot]:
@@ -334,11 +380,12 @@ class Pool:
         self.on_change()
 
     def slot_lost_zygote(self) -> None:
+        self._settle_rest()
         self._dispatch()
         self._give_up_if_hopeless()
 
     def _give_up_if_hopeless(self) -> None:
-        if all(slot.failures >= HOPELESS_FAILURES for slot in self.slots()):
+        if all(slot.failures >= HOPELESS_FAILURES for slot in self._awake()):
             problem = next((slot.problem for slot in self.slots() if slot.problem), "unknown")
             self._end_queued(Intervention(Outcome.SANDBOX_UNAVAILABLE, f"No slot can start: {problem}."))
 
@@ -397,10 +444,19 @@ class Pool:
             self._news_timer = self._loop.call_later(QUEUE_NEWS_INTERVAL, self._news)
 
     def _tell(self, only: QueuedRun[Assignment] | None = None) -> None:
-        for entry, position, reason in self._queue.standings(self._admission().blocked_reason):
+        for entry, position, reason in self._standings(self._admission()):
             if entry.told != (position, reason) and (only is None or entry is only):
                 entry.told = (position, reason)
                 entry.item.job.sink.queued(position, reason)
+
+    def _standings(self, admission: Admission) -> Iterator[tuple[QueuedRun[Assignment], int, str]]:
+        """Each waiting run with its position and its reason, of which a rest is a part."""
+        resting = sum(slot.resting for slot in self._slots.values())
+        for entry, position, reason in self._queue.standings(admission.blocked_reason):
+            if resting and reason == WAITING_FOR_SLOT:
+                why = self._rest_reason[:1].lower() + self._rest_reason[1:].rstrip(".")
+                reason = f"{reason}, while {resting} of {self._size} rest: {why}"
+            yield entry, position, reason
 
     def _end_queued(self, cause: Intervention) -> None:
         for entry in list(self._queue):
@@ -482,12 +538,13 @@ class Pool:
                 busy.append(assignment.job)
                 if not assignment.probe:
                     claims.append(Claim(assignment.job.limits.memory, slot.memory_held))
-        return Admission(busy, self._size, MemoryRoom(self._gauge, claims))
+        awake = self._size - sum(slot.resting for slot in self._slots.values())
+        return Admission(busy, awake, MemoryRoom(self._gauge, claims))
 
     def _fill(self) -> None:
         """Start slots until there are as many as there should be; those that were about to leave stay instead."""
-        missing = self._size - sum(not slot.leaving for slot in self.slots())
-        for slot in [slot for slot in self.slots() if slot.leaving][: max(0, missing)]:
+        missing = self._size - len(self._staying())
+        for slot in [slot for slot in self.slots() if slot.leaving and not slot.resting][: max(0, missing)]:
             slot.stay()
             missing -= 1
         number = 1
@@ -521,8 +578,9 @@ def _fitting(free: Sequence[Slot], profile: Profile) -> Slot | None:
 
 def _waited_too_long(entry: QueuedRun[Assignment], longest: float) -> Intervention:
     reason = entry.told[1] if entry.told is not None else WAITING_FOR_SLOT
-    if reason == WAITING_FOR_SLOT:
-        return Intervention(Outcome.TIMEOUT, f"The run waited {longest:g} s for a free slot, as long as it may.")
+    if reason.startswith(WAITING_FOR_SLOT):
+        rest = reason.removeprefix(WAITING_FOR_SLOT)
+        return Intervention(Outcome.TIMEOUT, f"The run waited {longest:g} s for a free slot, as long as it may{rest}.")
     return Intervention(Outcome.TIMEOUT, f"The run waited {longest:g} s, as long as it may: {reason}.")
 
 

@@ -2,7 +2,8 @@
 
     starting ─ ready ─▶ preparing ─ HELLO ─▶ ready ─ run ─▶ running ─ end ─▶ stopping ─ exit ─▶ preparing …
         ▲                                         any ─ zygote lost ─▶ failed
-        └──────────────────────── back-off ──────────────────────────────┘
+        ├──────────────────────── back-off ──────────────────────────────┘
+        └─ wake ─ resting ◀─ rest, when nothing runs ─ any
 
 The request to reap one child and to fork the next goes out as soon as a run has ended: no run waits for the making.
 """
@@ -89,6 +90,7 @@ class Slot:
     Attributes:
         profile: What its zygote is made for; a run of another one has it replaced.
         leaving: It goes as soon as nothing runs here.
+        resting: It does not go for good then: it rests, without a process, until it is woken.
         settled: Set once it has been ready, or has failed, for the first time.
     """
 
@@ -97,6 +99,7 @@ class Slot:
         self.profile = owner.usual
         self.state = SlotState.STARTING
         self.leaving = False
+        self.resting = False
         self.isolation = ""
         self.problem: str | None = None
         self.settled = asyncio.Event()
@@ -163,6 +166,11 @@ class Slot:
         if successor is not None and successor.profile == profile and successor.child is not None:
             return successor.child.pid
         return self.pid if self.profile == profile else None
+
+    @property
+    def usable(self) -> bool:
+        """Whether it takes runs now, or will in a moment."""
+        return not self.leaving and (self.state is not SlotState.FAILED or self.refused)
 
     @property
     def between_runs(self) -> bool:
@@ -243,6 +251,9 @@ class Slot:
         """
         self.abandon_successor()
         succession: asyncio.Future[str | None] = self._loop.create_future()
+        if self.leaving:
+            succession.set_result("the slot is about to leave")
+            return succession
         if self._promise is None and self._attached is None:
             self.change_profile(profile)
             if self.refused:
@@ -288,6 +299,8 @@ class Slot:
         elif self._attached is not None:
             assignment, self._attached = self._attached, None
             assignment.end(from_intervention(cause, 0.0, self.isolation))
+            if self.resting and self.state is not SlotState.STOPPING:
+                self._go()
             self._owner.slot_changed()
 
     def restart(self) -> None:
@@ -306,16 +319,28 @@ class Slot:
 
     def leave(self) -> None:
         """Go when nothing runs here any more."""
+        self.resting = False
+        self._leave()
+
+    def rest(self) -> None:
+        """Give up every process as soon as nothing runs here, until ``stay`` is called."""
+        self.resting = True
+        self._leave()
+
+    def _leave(self) -> None:
         self.leaving = True
         if self.idle and self.state is not SlotState.STOPPING:
             self._go()
 
     def stay(self) -> None:
-        self.leaving = False
+        """Take runs again, after ``leave`` or ``rest``."""
+        self.leaving = self.resting = False
+        if self.state is SlotState.RESTING:
+            self.change_profile(self._owner.usual)
 
     async def close(self, cause: Intervention) -> None:
         """End everything at once and wait until no process is left."""
-        self.leaving = True
+        self.leaving, self.resting = True, False
         if self._attached is not None:
             self.cancel(cause)
         if self.profile.leaves:
@@ -329,8 +354,9 @@ class Slot:
     def info(self) -> SlotInfo:
         assignment = self.assignment
         shown = assignment.job if assignment is not None and not assignment.probe else None
-        environment = self._settings.environment_of(self.profile)
-        usual = self.profile.environment == self._owner.usual.environment
+        profile = self._owner.usual if self.state is SlotState.RESTING else self.profile
+        environment = self._settings.environment_of(profile)
+        usual = profile.environment == self._owner.usual.environment
         return SlotInfo(
             slot=self.number,
             state=self.state,
@@ -343,10 +369,10 @@ class Slot:
             pid=self._child.pid if self._child else None,
             isolation=self.isolation,
             problem=self.problem,
-            mode=self.profile.mode,
+            mode=profile.mode,
             python=environment.version,
             environment="" if usual else environment.name,
-            ahead=list(self.profile.preloads),
+            ahead=list(profile.preloads),
         )
 
     # -- what the zygote reports -------------------------------------------------------------------------------------
@@ -536,7 +562,7 @@ class Slot:
         if assignment is not None:
             self._owner.give_back(assignment)
         if self.leaving:
-            self._owner.slot_left(self)
+            self._go()
             return
         if not self._supervisor.start_again(self.start, at_once=problem is None or hopeless):
             self._enter(SlotState.FAILED)
@@ -594,14 +620,18 @@ class Slot:
 
     def _go(self) -> None:
         self._drop_zygote()
-        self._owner.slot_left(self)
+        if not self.resting:
+            self._owner.slot_left(self)
+        elif self.state is not SlotState.RESTING:
+            self.profile, self.isolation, self.problem = self._owner.usual, "", None
+            self._enter(SlotState.RESTING)
 
     # -- small things ------------------------------------------------------------------------------------------------
 
     def _enter(self, state: SlotState) -> None:
         self.state = state
         self._since = time.time()
-        if state in (SlotState.READY, SlotState.FAILED):
+        if state in (SlotState.READY, SlotState.FAILED, SlotState.RESTING):
             self.settled.set()
         if state is SlotState.READY and self._supervisor.coming is None:
             self._end_succession(None)

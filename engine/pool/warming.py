@@ -142,7 +142,8 @@ class Warming:
         slots = [slot for slot in self._owner.slots() if not slot.leaving and slot.coming is None]
         plain = [slot for slot in slots if slot.profile == bare]
         if bare == self._owner.usual:
-            plain = plain if sum(slot.profile == bare for slot in self._owner.slots()) > 1 else []
+            usual = sum(slot.profile == bare for slot in self._owner.slots() if not slot.resting)
+            plain = plain if usual > 1 else []
         if plain and not self._has_failed(profile) and self.left_out(profile) is None:
             return max(plain, key=lambda slot: (slot.idle, slot.number)), profile
         # None to spare: then one that is warm already gets the one thing and the other.

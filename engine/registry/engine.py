@@ -32,9 +32,45 @@ class EventsParams(Model, frozen=True):
     after: Annotated[int, Meta(ge=0, le=MAX_ID, description="The last event seen; Last-Event-ID wins.")] | None = None
 
 
+Moment = Annotated[float, Meta(ge=0, le=MAX_ID, description="Seconds since the epoch.")]
+
+
 class AuditParams(Model, frozen=True):
+    """Which records are wanted, newest first; nothing set wants all of them."""
+
     limit: Annotated[int, Meta(ge=1, le=500)] = 50
     before: Annotated[int, Meta(ge=0, le=MAX_ID, description="Only records with a smaller number.")] | None = None
+    who: Annotated[
+        str, Meta(max_length=500, description="Only of this account or token; a token's prefix token: may be left out.")
+    ] = ""
+    what: Annotated[
+        str,
+        Meta(
+            max_length=500,
+            description="Only those with all of these words, or parts of words, in action, subject or detail.",
+        ),
+    ] = ""
+    action: Annotated[str, Meta(max_length=500, description="Only of this action, such as save or denied.")] = ""
+    subject: Annotated[
+        str, Meta(max_length=500, description="Only about this: a script's path, a token's name, a run as #12.")
+    ] = ""
+    since: Moment | None = None
+    until: Moment | None = None
+    text: Annotated[
+        str,
+        Meta(max_length=500, description="Only those that hold this text anywhere. Capitals of ASCII are as small."),
+    ] = ""
+
+
+class AuditVerifyParams(Model, frozen=True):
+    """All records in one answer, or piece by piece: the next one goes on ``after`` the one before."""
+
+    after: Annotated[int, Meta(ge=0, le=MAX_ID, description="The last record that was looked at before.")] = 0
+    most: Annotated[int, Meta(ge=1, le=MAX_ID, description="Look at no more records than this.")] | None = None
+    head: Annotated[
+        str,
+        Meta(pattern="^([0-9a-f]{64})?$", description="A head that was noted elsewhere, to be found in the record."),
+    ] = ""
 
 
 class BackupParams(Model, frozen=True):
@@ -108,7 +144,14 @@ AUDIT_LIST = Operation(
     "audit.list", "GET", "/audit", AuditList, "admin", "Read the audit record, newest first", params=AuditParams
 )
 AUDIT_VERIFY = Operation(
-    "audit.verify", "GET", "/audit/verify", AuditCheck, "admin", "Verify the audit record", patience=TRANSFER_TIMEOUT
+    "audit.verify",
+    "GET",
+    "/audit/verify",
+    AuditCheck,
+    "admin",
+    "Verify the audit record",
+    params=AuditVerifyParams,
+    patience=TRANSFER_TIMEOUT,
 )
 
 BACKUP = Operation(

@@ -126,7 +126,7 @@ class _Table:
 
     def __init__(self) -> None:
         self._by_name: dict[str, list[ProtectedPath]] = {}
-        self._by_identity: dict[Identity, list[ProtectedPath]] = {}
+        self._by_identity: dict[Identity, list[tuple[str, ProtectedPath]]] = {}
         self._known: dict[str, Identity | None] = {}
 
     def name(self, path: str, place: ProtectedPath) -> None:
@@ -137,14 +137,17 @@ class _Table:
             self._known[path] = _identity(path)
         identity = self._known[path]
         if identity is not None:
-            self._by_identity.setdefault(identity, []).append(place)
+            self._by_identity.setdefault(identity, []).append((path, place))
 
     def named(self, path: str) -> list[ProtectedPath]:
         return self._by_name.get(path, [])
 
     def identified(self, path: str) -> list[ProtectedPath]:
         identity = _identity(path)
-        return self._by_identity.get(identity, []) if identity is not None else []
+        if identity is None:
+            return []
+        # An inode's number is given to the next file when the first is gone: what is protected must still have it.
+        return [place for known, place in self._by_identity.get(identity, []) if _identity(known) == identity]
 
 
 class _RealPaths:

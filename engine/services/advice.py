@@ -16,7 +16,7 @@ from engine.services.assistant.service import Asker, AssistantService
 from engine.services.operations import implements
 from engine.services.runs.history import RunHistory
 from engine.services.runs.service import RunService
-from engine.services.text_diff import unified
+from engine.text_diff import unified
 
 MAX_CODE = 100_000
 """Characters of a text that are sent; of a longer one the beginning."""

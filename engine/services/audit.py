@@ -16,6 +16,7 @@ from engine.services.operations import implements
 from store.errors import StoreError
 from store.state.audit import Audit, AuditEvent, AuditRow
 from store.state.audit_export import AuditExport
+from store.state.audit_filter import AuditFilter
 
 log = logging.getLogger(__name__)
 
@@ -106,23 +107,57 @@ class AuditService:
                 self._waiting.popleft()
 
     @implements(AUDIT_LIST)
-    async def list(self, actor: Actor, limit: int = 50, before: int | None = None) -> AuditList:  # noqa: ARG002 - its role is checked
-        """The newest records, newest first."""
+    async def list(
+        self,
+        actor: Actor,  # noqa: ARG002 - its role is checked
+        limit: int = 50,
+        before: int | None = None,
+        *,
+        who: str = "",
+        what: str = "",
+        action: str = "",
+        subject: str = "",
+        since: float | None = None,
+        until: float | None = None,
+        text: str = "",
+    ) -> AuditList:
+        """Return the newest of the records that are wanted, newest first."""
         if not 1 <= limit <= 500:
             raise ServiceError("bad_request", "limit must be 1 to 500.")
         await self.flush()
-        rows = await self._audit.newest(limit + 1, before)
+        wanted = AuditFilter(who=who, what=what, action=action, subject=subject, since=since, until=until, text=text)
+        rows = await self._audit.find(wanted, limit + 1, before)
         more = rows[limit - 1].seq if len(rows) > limit else None
         return AuditList(records=[_record(row) for row in rows[:limit]], next_before=more)
 
     @implements(AUDIT_VERIFY)
-    async def verify(self, actor: Actor) -> AuditCheck:  # noqa: ARG002 - its role is checked
-        """Look at every record."""
+    async def verify(
+        self,
+        actor: Actor,  # noqa: ARG002 - its role is checked
+        after: int = 0,
+        most: int | None = None,
+        head: str = "",
+    ) -> AuditCheck:
+        """Look at every record, or at a piece of them, and for a head that was noted elsewhere."""
         await self.flush()
-        problem = await self._audit.verify()
-        newest = await self._audit.newest(1)
-        head = newest[0] if newest else None
-        return AuditCheck(records=head.seq if head else 0, head=head.sha256 if head else "", problem=problem)
+        found = await self._audit.check(after, most)
+        more = found.problem is None and found.last < found.newest
+        problem, head_at = found.problem, None
+        if head and problem is None and not more:
+            head_at = await self._audit.with_hash(head)
+            if head_at is None:
+                problem = (
+                    "No audit record has that head: records were removed or changed after it was noted, or it is of "
+                    "another project."
+                )
+        return AuditCheck(
+            records=found.newest,
+            head=found.head,
+            problem=problem,
+            checked=found.last,
+            next_after=found.last if more else None,
+            head_at=head_at,
+        )
 
     async def _note_head(self) -> None:
         try:
@@ -161,4 +196,5 @@ def _record(row: AuditRow) -> AuditRecord:
         subject=row.subject,
         detail=row.details,
         sha256=row.sha256,
+        prev=row.prev,
     )

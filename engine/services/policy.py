@@ -8,7 +8,7 @@ import os
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from engine.config import AccessSection, ConfigError, Settings
+from engine.config import AccessSection, ConfigError, Settings, section_name
 from engine.services.access import Actor, Role
 from engine.services.accounts import UnknownName, account, ask, group
 from engine.services.audit import AuditService
@@ -195,7 +195,11 @@ class AccessPolicy:
         """Say which other sections have changed since the engine started."""
         before = self._started_with
         names = [each.name for each in fields(settings) if each.name != "access"]
-        changed = [f"[{name}]" for name in names if before is None or getattr(before, name) != getattr(settings, name)]
+        changed = [
+            f"[{section_name(name)}]"
+            for name in names
+            if before is None or getattr(before, name) != getattr(settings, name)
+        ]
         self._later = (
             f"{self._file} has changed under {', '.join(changed)}; that counts when the engine starts again."
             if changed

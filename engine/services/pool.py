@@ -7,6 +7,7 @@ import asyncio
 from msgspec.structs import replace
 
 from engine.models.engine import PoolInfo
+from engine.models.metrics import ImpactLevel, Judgement
 from engine.pool.pool import Pool
 from engine.registry.engine import POOL_INFO, POOL_RESIZE, POOL_RESTART
 from engine.services.access import Actor, ServiceError
@@ -27,13 +28,16 @@ class PoolService:
         self._audit = audit
         self._loop = asyncio.get_running_loop()
         self._announcement: asyncio.TimerHandle | None = None
+        self._judgement: Judgement | None = None
         pool.on_change = self._changed
 
     @implements(POOL_INFO)
     def info(self) -> PoolInfo:
-        percentiles = self._metrics.percentiles()
+        percentiles, judgement = self._metrics.percentiles(), self._judgement
         return replace(
             self._pool.info(),
+            impact=ImpactLevel.UNKNOWN if judgement is None else judgement.impact,
+            health=None if judgement is None else judgement.health,
             runs_last_minute=self._metrics.runs_last_minute(),
             p50_ms=milliseconds(percentiles.p50),
             p99_ms=milliseconds(percentiles.p99),
@@ -58,6 +62,12 @@ class PoolService:
         except (KeyError, ValueError):
             raise ServiceError("no_slot", f"There is no slot {slot}.", status=404) from None
         return self.info()
+
+    def judged(self, judgement: Judgement) -> None:
+        """Take what the latest sample means, and tell it if that is something else."""
+        before, self._judgement = self._judgement, judgement
+        if before is None or (before.impact, before.health) != (judgement.impact, judgement.health):
+            self._changed()
 
     def close(self) -> None:
         if self._announcement is not None:

@@ -39,25 +39,38 @@ class Progress:
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
         self._next = 0.0
+        self._latest: tuple[str, int, int] | None = None
+        """A report that has not been told yet; a later one takes its place."""
         self.on_stop: Callable[[], object] | None = None
         """Called in the event loop when the task is to end, for work that waits instead of reporting."""
 
     def __call__(self, doing: str, done: int, total: int = 0) -> None:
         """Tell what is being done, how far it is, and how much there is of it, where that is known.
 
+        Of reports that follow each other within ``PROGRESS_EVERY`` seconds the last one is told.
+
         Raises:
             TaskCancelled: It is to end; nothing more must be done.
         """
         if self._stop.is_set():
             raise TaskCancelled
-        now = time.monotonic()
-        if now >= self._next or (total and done >= total):
-            self._next = now + PROGRESS_EVERY
-            self._loop.call_soon_threadsafe(self._changed, doing, done, total)
+        first, self._latest = self._latest is None, (doing, done, total)
+        if first:
+            self._loop.call_soon_threadsafe(self._tell_soon)
 
     def tell(self, line: str) -> None:
         """Hand a line of output to those who follow the task: an event ``task_output``."""
         self._loop.call_soon_threadsafe(self._told, line)
+
+    def settle(self) -> None:
+        """Tell the latest report now, if it has not been told."""
+        latest, self._latest = self._latest, None
+        if latest is not None:
+            self._next = time.monotonic() + PROGRESS_EVERY
+            self._changed(*latest)
+
+    def _tell_soon(self) -> None:
+        self._loop.call_later(self._next - time.monotonic(), self.settle)
 
     @property
     def stopped(self) -> bool:
@@ -126,7 +139,7 @@ class TaskService:
             lambda line: self._events.publish("task_output", {"id": number, "text": line}),
         )
         self._tasks[number] = TaskInfo(id=number, kind=kind, actor=actor.name, started_at=time.time(), run_id=run_id)
-        task: asyncio.Task[T] = asyncio.ensure_future(self._to_end(number, work(progress)))
+        task: asyncio.Task[T] = asyncio.ensure_future(self._to_end(number, progress, work(progress)))
         self._work[number] = progress, task
         self._publish(number)
         return number, task
@@ -152,7 +165,7 @@ class TaskService:
         if work:
             await asyncio.wait([task for _, task in work])
 
-    async def _to_end(self, number: int, work: Awaitable[T]) -> T:
+    async def _to_end(self, number: int, progress: Progress, work: Awaitable[T]) -> T:
         state, error = TaskState.FAILED, None
         try:
             result = await work
@@ -165,6 +178,7 @@ class TaskService:
             error = str(failure)
             raise
         finally:
+            progress.settle()
             del self._work[number]
             self._begun.pop(number, None)
             self._change(number, state=state, error=error, finished_at=time.time())

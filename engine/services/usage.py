@@ -19,7 +19,7 @@ WINDOW = 60.0
 """Seconds that the use of the processor is measured over."""
 
 EVERY = 10.0
-"""Seconds between two samples without a request: the oldest one is then about a minute old."""
+"""Seconds between two samples that the engine itself asks for: the oldest one is then about a minute old."""
 
 SOONEST = 1.0
 """A sample that is younger is used again."""
@@ -103,15 +103,12 @@ class UsageMeter:
         self._searched = float("-inf")
         self._sampling = asyncio.Lock()
 
-    async def run(self) -> None:
-        """Sample now and then until cancelled."""
-        while True:
-            await self._sampled()
-            await asyncio.sleep(EVERY)
+    async def usage(self, oldest: float = SOONEST) -> Usage:
+        """Return the use of the last minute, by samples of which the newest is ``oldest`` seconds old at most.
 
-    async def usage(self) -> Usage:
-        """Return the use of the last minute, by samples of which the newest is a second old at most."""
-        samples = await self._sampled()
+        Who asks is the only one to have samples taken: every ``EVERY`` seconds at least, for a minute to be told of.
+        """
+        samples = await self._sampled(oldest)
         newest = samples[-1]
         load, meminfo = await asyncio.to_thread(lambda: (_load(self._proc), _meminfo(self._proc)))
         return Usage(
@@ -123,9 +120,9 @@ class UsageMeter:
             available=meminfo.get("MemAvailable"),
         )
 
-    async def _sampled(self) -> list[Sample]:
+    async def _sampled(self, oldest: float) -> list[Sample]:
         async with self._sampling:
-            if not self._samples or self._clock() - self._samples[-1].at >= SOONEST:
+            if not self._samples or self._clock() - self._samples[-1].at >= max(oldest, SOONEST):
                 first = not self._samples
                 sample, began = await asyncio.to_thread(self._sample)
                 if first and began is not None and sample.at - began < WINDOW:

@@ -53,8 +53,9 @@ def main() -> Template:
     config = Config(**json.loads(_configuration()))
     _give_way()
     limits.usual_files()
-    control = _socket.socket(fileno=config.control)
-    os.set_inheritable(config.control, False)
+    # Below the limit that now holds, as everything that is opened from here on (see ``layers._descriptors``).
+    control = _socket.socket(fileno=os.dup(config.control))
+    os.close(config.control)
     template = None
     try:
         _enter_environment(config)

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     Path = int | str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
-MAX_DESCRIPTOR = 2**31 - 1
-
 PRIVATE = 0o077
 """The umask that runs begin with."""
 
@@ -71,7 +69,7 @@ def _descriptors(setup: Setup) -> None:
     os.dup2(setup.stderr, 2)
     os.dup2(setup.run_socket, RUN_FD, inheritable=False)
     if not kernel.close_from(RUN_FD + 1):
-        os.closerange(RUN_FD + 1, MAX_DESCRIPTOR)
+        os.closerange(RUN_FD + 1, limits.USUAL_FILES)  # one by one; the launcher sees to it that none is higher
 
 
 def _session(setup: Setup) -> None:

@@ -332,7 +332,8 @@ def _drain(pipes: tuple[int, ...]) -> None:
     os.chdir("/")
     fds = [os.dup2(fd, 100 + number) for number, fd in enumerate(pipes)]
     os.closerange(3, 100)
-    kernel.close_from(100 + len(fds))
+    if not kernel.close_from(100 + len(fds)):
+        os.closerange(100 + len(fds), limits.USUAL_FILES)
     poll = select.poll()
     for fd in fds:
         poll.register(fd, select.POLLIN)

@@ -7,25 +7,33 @@ the middle; the head, which a file beside the database repeats, tells whether th
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass
+from heapq import merge
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from store import disk
+from store.audit_chain import BEGINNING, ChainWalk, Record, digest
 from store.database import Database
 from store.errors import from_os_error
-
-BEGINNING = "0" * 64
-"""What the first record has for the hash of the one before it."""
+from store.state.audit_filter import AuditFilter
 
 PAGE = 1_000
+"""Records that an export has in a file."""
+
+PIECE = 5_000
 """Records that a verification reads at a time."""
 
+SCANNED = 20_000
+"""Records that are searched for a text at a time: others read in between."""
+
 _COLUMNS = "seq, at, actor, uid, source, action, subject, detail, prev, sha256"
+_SELECT = f"SELECT {_COLUMNS} FROM audit WHERE "  # noqa: S608 - our own columns
+_INSERT = f"INSERT INTO audit ({_COLUMNS}) VALUES ({', '.join('?' * 10)})"  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +66,29 @@ class AuditRow:
 
     @property
     def details(self) -> dict[str, Any]:
-        """``detail`` read; under ``text`` as it stands when somebody made something else of it."""
+        """``detail`` read; under ``text`` as it stands when it is something else."""
         try:
             found = json.loads(self.detail)
         except ValueError:
             found = None
         return found if isinstance(found, dict) else {"text": self.detail}
 
-    def expected(self) -> str:
-        """The hash that this record must have: of everything else in it."""
-        return hashlib.sha256(_canonical(astuple(self)[:-1])).hexdigest()
+
+@dataclass(frozen=True, slots=True)
+class ChainCheck:
+    """What a look at the chain, or at a piece of it, found.
+
+    Attributes:
+        newest: Number of the newest record; 0 if there is none.
+        head: Its hash.
+        last: Number of the last record that was looked at.
+        problem: One sentence about the first record that does not fit.
+    """
+
+    newest: int
+    head: str
+    last: int
+    problem: str | None = None
 
 
 class Audit:
@@ -82,6 +103,8 @@ class Audit:
         self._database = database
         self._head_file = head_file
         self._noted = 0
+        self.redact: Callable[[AuditEvent], AuditEvent] = lambda event: event
+        """Takes secrets out of an event before it becomes a record. It is called in the writer's thread."""
 
     async def append(self, events: Sequence[AuditEvent]) -> None:
         """Record durably.
@@ -89,20 +112,39 @@ class Audit:
         Raises:
             StoreError: Nothing was recorded.
         """
-        await self._database.write(lambda connection: add(connection, events))
+        await self._database.write(lambda connection: self.add(connection, events))
+
+    def add(self, connection: sqlite3.Connection, events: Iterable[AuditEvent]) -> None:
+        """Append within a transaction of the caller's: a record and what it tells of come together or not at all."""
+        add(connection, map(self.redact, events))
 
     async def newest(self, limit: int, before: int | None = None) -> list[AuditRow]:
         """Up to ``limit`` records, newest first, from the one below ``before`` on."""
-        query = f"SELECT {_COLUMNS} FROM audit WHERE seq < ? ORDER BY seq DESC LIMIT ?"  # noqa: S608 - our own columns
         below = before if before is not None else 1 << 62
-        rows = await self._database.read(lambda connection: connection.execute(query, (below, limit)).fetchall())
-        return [AuditRow(*row) for row in rows]
+        return [AuditRow(*row) for row in await self._rows("seq < ? ORDER BY seq DESC LIMIT ?", (below, limit))]
+
+    async def find(self, wanted: AuditFilter, limit: int, before: int | None = None) -> list[AuditRow]:
+        """Up to ``limit`` of the records that are wanted, newest first, from the one below ``before`` on."""
+        first, last = await self._database.read(wanted.bounds)
+        if before is not None:
+            last = min(last, before - 1)
+        found: list[AuditRow] = []
+        while last >= first and len(found) < limit:
+            lowest = max(first, last - SCANNED + 1) if wanted.scans else first
+            pages = [
+                await self._rows(
+                    f"seq BETWEEN ? AND ? {terms} ORDER BY seq DESC LIMIT ?", (lowest, last, *values, limit)
+                )
+                for terms, values in wanted.terms()
+            ]
+            newest_first = merge(*pages, key=lambda row: -row[0])
+            found += (AuditRow(*row) for row in islice(newest_first, limit - len(found)))
+            last = lowest - 1
+        return found
 
     async def page(self, after: int, limit: int) -> list[AuditRow]:
         """Up to ``limit`` records, oldest first, from the one above ``after`` on."""
-        query = f"SELECT {_COLUMNS} FROM audit WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - our own columns
-        rows = await self._database.read(lambda connection: connection.execute(query, (after, limit)).fetchall())
-        return [AuditRow(*row) for row in rows]
+        return [AuditRow(*row) for row in await self._rows("seq > ? ORDER BY seq LIMIT ?", (after, limit))]
 
     async def exported(self) -> int:
         """The newest record that was exported, as ``note_exported`` has it."""
@@ -119,26 +161,39 @@ class Audit:
         await self._database.write(lambda connection: connection.execute(query, (seq,)).rowcount)
 
     async def verify(self, last: int | None = None) -> str | None:
-        """What is wrong with the chain, one sentence; None if it is consistent in itself and ends where it should.
+        """Return what is wrong with the chain, one sentence; None if it is consistent in itself and ends as noted.
 
         Args:
             last: Look at the newest so many records only.
         """
-        noted = await asyncio.to_thread(self._noted_head)  # first: the newest record may be a newer one by now
         newest = await self.newest(1)
-        if isinstance(noted, str) or (noted := _lost(noted, newest[0] if newest else None)) is not None:
-            return noted
-        if not newest:
-            return None
-        first = 1 if last is None else max(1, newest[0].seq - last + 1)
-        previous = await self._hash_of(first - 1)
-        for start in range(first, newest[0].seq + 1, PAGE):
-            end = min(start + PAGE, newest[0].seq + 1)
-            rows = {row.seq: row for row in await self.newest(PAGE, before=end) if row.seq >= start}
-            broken = await asyncio.to_thread(_broken, rows, range(start, end), previous)
-            if broken is not None:
-                return broken
-            previous = rows[end - 1].sha256
+        after = 0 if last is None or not newest else max(0, newest[0].seq - last)
+        return (await self.check(after)).problem
+
+    async def check(self, after: int = 0, most: int | None = None) -> ChainCheck:
+        """Look at records from the one above ``after`` on, at ``most`` at most, and at the head that was noted."""
+        noted = await asyncio.to_thread(self._noted_head)  # first: the newest record may be a newer one by now
+        found = await self.newest(1)
+        newest, head = (found[0].seq, found[0].sha256) if found else (0, "")
+        if isinstance(noted, str) or (noted := _lost(noted, found[0] if found else None)) is not None:
+            return ChainCheck(newest, head, after, noted)
+        last = newest if most is None else min(newest, after + most)
+        walk = ChainWalk(after, await self._hash_of(after))
+        while walk.seq < last:
+            end = min(walk.seq + PIECE, last)
+            rows = await self._rows("seq > ? AND seq <= ? ORDER BY seq", (walk.seq, end))
+            problem = await asyncio.to_thread(walk.look, rows, end)
+            if problem is not None:
+                return ChainCheck(newest, head, walk.seq, problem)
+        return ChainCheck(newest, head, max(after, last))
+
+    async def with_hash(self, sha256: str) -> int | None:
+        """Return the number of the newest record with this hash."""
+        newest = await self.newest(1)
+        for last in range(newest[0].seq if newest else 0, 0, -SCANNED):
+            values = (last - SCANNED + 1, last, sha256)
+            if found := await self._rows("seq BETWEEN ? AND ? AND sha256 = ? ORDER BY seq DESC LIMIT 1", values):
+                return found[0][0]
         return None
 
     async def note_head(self) -> None:
@@ -151,6 +206,9 @@ class Audit:
         if newest and newest[0].seq != self._noted:
             await asyncio.to_thread(self._write_head, newest[0])
             self._noted = newest[0].seq
+
+    async def _rows(self, condition: str, values: Sequence[object]) -> list[Record]:
+        return await self._database.read(lambda connection: connection.execute(_SELECT + condition, values).fetchall())
 
     async def _hash_of(self, seq: int) -> str:
         found = await self.newest(1, before=seq + 1)
@@ -187,32 +245,19 @@ def _lost(noted: tuple[int, str] | None, newest: AuditRow | None) -> str | None:
     return None
 
 
-def _broken(rows: Mapping[int, AuditRow], wanted: Iterable[int], previous: str) -> str | None:
-    """The first record of those wanted that does not follow from the one before it."""
-    for seq in wanted:
-        if (row := rows.get(seq)) is None:
-            return f"Audit record {seq} is missing."
-        if row.prev != previous or row.sha256 != row.expected():
-            return f"Audit record {seq} was changed, or one before it."
-        previous = row.sha256
-    return None
-
-
 def add(connection: sqlite3.Connection, events: Iterable[AuditEvent]) -> None:
-    """Append within a transaction of the caller's: a record and what it tells of come together or not at all."""
+    """Append as they are, within a transaction of the caller's."""
     found = connection.execute("SELECT seq, sha256 FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
     seq, previous = found or (0, BEGINNING)
     for event in events:
         seq += 1
-        values = (seq, *(_storable(value) for value in astuple(event)), previous)
-        previous = hashlib.sha256(_canonical(values)).hexdigest()
-        connection.execute(f"INSERT INTO audit ({_COLUMNS}) VALUES ({', '.join('?' * 10)})", (*values, previous))  # noqa: S608
+        at, actor, uid, source, action, subject, detail = astuple(event)
+        texts = [_storable(text) for text in (actor, source, action, subject, detail)]
+        values = (seq, float(at), texts[0], uid, *texts[1:], previous)
+        previous = digest(*values)
+        connection.execute(_INSERT, (*values, previous))
 
 
-def _storable(value: object) -> object:
+def _storable(text: str) -> str:
     """Lone surrogates, which UTF-8 cannot carry, are kept readable."""
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
-
-
-def _canonical(values: Sequence[object]) -> bytes:
-    return json.dumps(values, ensure_ascii=True, separators=(",", ":")).encode()
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -75,4 +75,6 @@ class AuditExport:
 
 
 def _record(row: AuditRow) -> dict[str, object]:
-    return {**asdict(row), "detail": row.details}
+    """Return a record with its detail read; with the text of that, too, where what was read does not give it again."""
+    record = {**asdict(row), "detail": row.details}
+    return record if json.dumps(row.details, sort_keys=True) == row.detail else {**record, "detail_text": row.detail}

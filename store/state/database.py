@@ -20,12 +20,14 @@ from store.errors import StoreError
 from store.state import pruning
 from store.state.approvals import Approvals
 from store.state.assistant_use import AssistantUse
-from store.state.audit import Audit, AuditEvent, add
+from store.state.audit import Audit, AuditEvent
 from store.state.audit_export import AuditExport
+from store.state.audit_slice import AuditSlice
 from store.state.authors import Authors
 from store.state.condensed import CondensedRecords, CondensedRow, record_condensed
 from store.state.environment_approvals import EnvironmentApprovals
 from store.state.ignored_differences import IgnoredDifferences
+from store.state.metrics import MetricRecords
 from store.state.pruning import Amount, Pruned, Retention
 from store.state.rows import FileRow, InputRow, OutputRow, RunRow
 from store.state.run_filter import RunFilter
@@ -81,6 +83,7 @@ class StateDB:
         self.assistant_use = AssistantUse(database)
         self.audit = Audit(database, database.path.with_name("audit.head"))
         self.audit_export = AuditExport(self.audit, database.path.parent)
+        self.audit_slice = AuditSlice(database)
         self.began = beginning.began
         """When these records were begun: what is older may have been in others, which are lost."""
         self.authors = Authors(database)
@@ -92,6 +95,7 @@ class StateDB:
         self.tokens = Tokens(database)
         self.inputs = RunInputRecords(database)
         self.condensed = CondensedRecords(database)
+        self.metrics = MetricRecords(database)
         self._database = database
         self._numbers = numbers
         self._next_id = beginning.next_id
@@ -191,7 +195,7 @@ class StateDB:
             _record(connection, runs, chunks, left, given)
             _set_meta(connection, last_id=last)
             if audit:
-                add(connection, audit)
+                self.audit.add(connection, audit)
 
         await self._database.write(work)
         self._committed_id = max(self._committed_id, last)
@@ -208,7 +212,7 @@ class StateDB:
             record_condensed(connection, rows)
             _set_meta(connection, last_id=last)
             if audit:
-                add(connection, audit)
+                self.audit.add(connection, audit)
 
         await self._database.write(work)
         self._committed_id = max(self._committed_id, last)

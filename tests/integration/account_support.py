@@ -96,6 +96,7 @@ def environment() -> dict[str, str]:
     chosen = {CHOSEN: os.environ[CHOSEN]} if CHOSEN in os.environ else {}
     return chosen | {
         "PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), "HOME": "/nonexistent", "LANG": "C.UTF-8",
+        "GATEWRIGHT_YIELD_ENABLED": "false",
     }  # fmt: skip
 
 

@@ -329,6 +329,7 @@ def probes(plant: Plant) -> dict[str, list[Probe]]:
         "runs.compare": [Probe("GET", f"/runs/{own}/compare/{other}", f"/runs/{own}/compare/{own}")],
         "buffers.create": [Probe("POST", "/buffers?name=x", "/buffers?name=x", status=201, narrowed=True)],
         "metrics.info": [Probe("GET", "/metrics", "/metrics", narrowed=True)],
+        "metrics.history": [Probe("GET", "/metrics/history", "/metrics/history", narrowed=True)],
         "engine.info": [Probe("GET", "/engine", "/engine", narrowed=True)],
         "openapi": [Probe("GET", "/openapi.json", "/openapi.json", narrowed=True)],
         "access.self": [Probe("GET", "/access/self", "/access/self", narrowed=True)],

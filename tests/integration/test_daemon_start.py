@@ -69,7 +69,8 @@ async def test_the_engine_is_nobodys_child_and_keeps_nothing_of_its_starter(
     if os.geteuid() == 0:  # the rest of what /proc tells about an undumpable process is for root only
         assert os.readlink(f"/proc/{pid}/cwd") == "/"
         environment = dict(line.split("=", 1) for line in Path(f"/proc/{pid}/environ").read_text().split("\0") if line)
-    assert set(environment) <= {"HOME", "USER", "LOGNAME", "LANG", "TZ", "PATH", "GATEWRIGHT_POOL_SIZE"}
+    own = {"GATEWRIGHT_POOL_SIZE", "GATEWRIGHT_YIELD_ENABLED"}
+    assert set(environment) <= {"HOME", "USER", "LOGNAME", "LANG", "TZ", "PATH", *own}
     assert (environment["TZ"], environment["LANG"]) == ("Europe/Berlin", "C.UTF-8")
     await client.close()
 

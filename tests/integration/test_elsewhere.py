@@ -246,7 +246,7 @@ def test_stopping_takes_a_name_on_the_command_line(
     elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     code, _, said = elsewhere.here(monkeypatch, capfd, "engine", "stop", **elsewhere.variables)
-    assert (code, "stopped only if --url names it" in said) == (2, True)
+    assert (code, "stopped only if --gateway or --url names it" in said) == (2, True)
     assert elsewhere.here(monkeypatch, capfd, "engine", "status", *elsewhere.options)[0] == 0
 
 

@@ -12,6 +12,11 @@ landlock-off    Landlock: built in, and not switched on at boot
 landlock-abi-N  what came after the Landlock ABI N, from 1 on
 no-listener     listeners of seccomp filters, as where a container engine has one already
 no-seccomp      seccomp for whoever is inside
+linux-4.18      every system call that came after Linux 4.18, but for those of pidfds
+no-pidfd        descriptors of processes
+nested          nothing, but the command is in a user namespace already, as in a container of LXC
+userns-limit    user namespaces: user.max_user_namespaces is 0, set in a user namespace around the command
+no-new-privs    nothing, but the command can gain no privileges (PR_SET_NO_NEW_PRIVS), as a service may be started
 
 The command replaces this process, so its exit code, signals and descriptors are its own. Only ``landlock-abi-N`` needs
 a second process, which answers for the kernel, holds nothing of the command's, and leaves with the last process inside.
@@ -32,8 +37,9 @@ import select
 import socket
 import struct
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 # System calls.
@@ -42,6 +48,9 @@ MOUNT_API = (428, 429, 430, 431, 432, 433, 442)
 """open_tree, move_mount, fsopen, fsconfig, fsmount, fspick, mount_setattr."""
 CLONE, UNSHARE, SETNS, CLONE3 = 56, 272, 308, 435
 PRCTL, SECCOMP = 157, 317
+PIDFD_SEND_SIGNAL, PIDFD_OPEN = 424, 434
+AFTER_4_18 = range(424, 470)
+"""What came later has numbers from 424 on (arch/x86/entry/syscalls/syscall_64.tbl)."""
 LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 444, 445, 446
 
 CLONE_NEWUSER = 0x1000_0000
@@ -103,6 +112,8 @@ LACKS: dict[str, list[Rule]] = {
     "no-landlock": refused(errno.ENOSYS, LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT),
     "landlock-off": refused(errno.EOPNOTSUPP, LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT),
     "no-listener": [Rule(SECCOMP, REFUSE | errno.EBUSY, 1, ANY_BIT, FLAG_NEW_LISTENER)],
+    "linux-4.18": refused(errno.ENOSYS, *(set(AFTER_4_18) - {PIDFD_SEND_SIGNAL, PIDFD_OPEN})),
+    "no-pidfd": refused(errno.ENOSYS, PIDFD_SEND_SIGNAL, PIDFD_OPEN),
     "no-seccomp": [*refused(errno.EINVAL, SECCOMP), Rule(PRCTL, REFUSE | errno.EINVAL, 0, EQUAL, PR_SET_SECCOMP)],
 }
 
@@ -255,6 +266,35 @@ def answer_one(listener: int, abi: LandlockAbi) -> None:
         return  # who asked has been killed meanwhile
 
 
+def nest() -> None:
+    """Go into a user namespace that has this account and no other one."""
+    uid, gid = os.geteuid(), os.getegid()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWUSER):
+        raise OSError(ctypes.get_errno(), "no user namespace to nest in")
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+    Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+
+
+def limit_namespaces() -> None:
+    """Be in one that allows no further ones (user_namespaces(7), /proc/sys/user)."""
+    nest()
+    Path("/proc/sys/user/max_user_namespaces").write_text("0")
+
+
+def give_up_privileges() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+SURROUNDINGS: dict[str, Callable[[], None]] = {
+    "nested": nest,
+    "userns-limit": limit_namespaces,
+    "no-new-privs": give_up_privileges,
+}
+"""What is around the command without a filter; put on first."""
+
+
 def enter(lacks: Sequence[str]) -> None:
     """Make this process and all its children live on a host without these.
 
@@ -263,16 +303,21 @@ def enter(lacks: Sequence[str]) -> None:
     """
     rules: list[Rule] = []
     abi = None
-    for lack in lacks:
+    for lack, surround in SURROUNDINGS.items():
+        if lack in lacks:
+            surround()
+    for lack in [lack for lack in lacks if lack not in SURROUNDINGS]:
         if match := re.fullmatch(r"landlock-abi-([1-9]\d*)", lack):
             abi = LandlockAbi(int(match[1]))
             rules += abi.rules()
         elif lack in LACKS:
             rules += LACKS[lack]
         else:
-            raise ValueError(f"no host lacks {lack!r}; there are: {', '.join(LACKS)}, landlock-abi-N")
+            known = ", ".join((*LACKS, *SURROUNDINGS))
+            raise ValueError(f"no host lacks {lack!r}; there are: {known}, landlock-abi-N")
     if abi is None:
-        install(assemble(rules), 0)
+        if rules:
+            install(assemble(rules), 0)
         return
     channel = start_supervisor(abi)
     listener = install(assemble(rules), FLAG_NEW_LISTENER)

@@ -17,6 +17,7 @@ VARYING = [
     (re.compile(r"\d+ s( +)"), "N s"),
     (re.compile(r"RESTRICTED (full|core|degraded[^:]*?)  "), "RESTRICTED LEVEL  "),
     (re.compile(r"(full|core|degraded)\b.*"), "ISOLATION"),
+    (re.compile(r"  impact (LOW|MEDIUM|HIGH|UNKNOWN)  health \d+"), ""),
     (re.compile(r"ADMIN \d:\d\d"), "ADMIN M:SS"),
     (re.compile(r"approved by \S+,"), "approved by WHO,"),
     (re.compile(r"the engine's account \S+:"), "the engine's account NAME:"),

@@ -14,7 +14,9 @@ from tui.screens.approve import ApproveScreen
 from tui.screens.comparison import ComparisonScreen
 from tui.screens.defaults import DefaultsScreen
 from tui.screens.diff import DiffScreen
+from tui.screens.figures import FiguresScreen
 from tui.screens.frontmatter.form import MetaFormScreen
+from tui.screens.gateways import GatewaysScreen
 from tui.screens.history import HistoryScreen
 from tui.screens.maintenance import MaintenanceScreen
 from tui.screens.packages.interpreters import InterpretersScreen
@@ -40,6 +42,7 @@ OWNERS = {
     Scope.PROBLEMS: ProblemPane,
     Scope.TASKS: TaskPane,
     Scope.POOL: PoolScreen,
+    Scope.FIGURES: FiguresScreen,
     Scope.PACKAGES: PackagesScreen,
     Scope.INTERPRETERS: InterpretersScreen,
     Scope.MAINTENANCE: MaintenanceScreen,
@@ -52,6 +55,7 @@ OWNERS = {
     Scope.DEFAULTS: DefaultsScreen,
     Scope.RUNS: RunsScreen,
     Scope.COMPARISON: ComparisonScreen,
+    Scope.GATEWAYS: GatewaysScreen,
 }
 
 SEEN_TOGETHER = [
@@ -61,6 +65,7 @@ SEEN_TOGETHER = [
     {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.PROBLEMS},
     {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.TASKS},
     {Scope.EVERYWHERE, Scope.POOL},
+    {Scope.EVERYWHERE, Scope.FIGURES},
     {Scope.EVERYWHERE, Scope.PACKAGES},
     {Scope.EVERYWHERE, Scope.INTERPRETERS},
     {Scope.EVERYWHERE, Scope.MAINTENANCE},
@@ -70,6 +75,7 @@ SEEN_TOGETHER = [
     {Scope.EVERYWHERE, Scope.DEFAULTS},
     {Scope.EVERYWHERE, Scope.RUNS},
     {Scope.EVERYWHERE, Scope.COMPARISON},
+    {Scope.EVERYWHERE, Scope.GATEWAYS},
     {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.GIT},
     {Scope.EVERYWHERE, Scope.HISTORY},
     {Scope.EVERYWHERE, Scope.META},

@@ -8,7 +8,7 @@ from console_support import console, write_script
 from engine.client.answers import EngineError
 from engine.models.assistant import AssistantAnswer, ProposedChange
 from engine.registry.assistant import ASSISTANT_EXPLAIN, ASSISTANT_PROPOSE
-from engine.services.text_diff import unified
+from engine.text_diff import unified
 
 TEXT = "x = 1\nprint(x / 0)\n"
 BETTER = "x = 1\nprint(x / 2)\n"

@@ -58,12 +58,6 @@ async def test_form(c):
     await check(c, "form")
 
 
-async def test_pool(c):
-    await c.press("f4")
-    await c.shows("3 ready", "k kill run")
-    await check(c, "pool")
-
-
 async def test_admin(c):
     await c.open("alarm_report.py")
     await c.press("f8")

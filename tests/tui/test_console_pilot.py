@@ -237,7 +237,7 @@ async def test_pool_screen_is_live_resizes_and_kills(project, tmp_path):
         await c.press("f5")
         await c.shows("running")
         await c.press("f4")
-        await c.shows("3 slots   1 running", "endless.py", "r restart slot")
+        await c.shows("3 slots   1 running", "endless.py", "r restart")
         await c.press("plus")
         await c.shows("4 slots")
         await c.press("minus")

@@ -17,7 +17,7 @@ from tui.cli import COMMANDS, cli
 from tui.commands import exit_codes
 from tui.commands.invocation import Invocation
 from tui.commands.params import assignments
-from tui.commands.run import RunOptions
+from tui.commands.run_options import RunOptions
 
 
 @pytest.fixture

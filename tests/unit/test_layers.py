@@ -55,6 +55,12 @@ def test_the_first_picture_loads_neither_client_nor_parts() -> None:
     assert not loaded & {"tui.console.parts", "tui.connection", "engine.client", "tui.screens.picker"}
 
 
+def test_plots_are_loaded_by_the_screen_that_shows_them() -> None:
+    loaded = loaded_by("tui.app", "tui.console.parts")
+    assert "tui.screens.pool" in loaded
+    assert not loaded & {"textual_plotext", "plotext", "tui.widgets.figures_pane"}
+
+
 def test_the_command_line_loads_no_console_no_server_no_store() -> None:
     loaded = loaded_by("tui.cli", *modules_in("tui.commands"))
     assert "engine.client" in loaded
@@ -62,9 +68,11 @@ def test_the_command_line_loads_no_console_no_server_no_store() -> None:
     assert not loaded & heavy
     ours = {"engine.services", "engine.pool", "engine.api", "engine.library", "engine.daemon.main", "tui.app"}
     assert not loaded & ours
-    # What finds a header in a text, and loads nothing else of ours.
+    # What finds a header in a text and what checks a chain of records; neither loads anything else of ours.
     of_the_store = {name for name in loaded if name.partition(".")[0] == "store"}
-    assert of_the_store <= {"store", "store.sizes", "store.frontmatter", "store.frontmatter.locate"}
+    assert of_the_store <= {
+        "store", "store.audit_chain", "store.sizes", "store.frontmatter", "store.frontmatter.locate",
+    }  # fmt: skip
 
 
 def test_an_engine_of_this_host_is_reached_without_what_others_need() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.models.runs import Outcome
-from engine.services.runs.metrics import REFUSED, WINDOW, RunMetrics, Tally
+from engine.services.runs.metrics import REFUSED, WINDOW, GroupKey, RunMetrics, Tally
 
 
 class Clock:
@@ -33,6 +33,10 @@ def runs(clock: Clock) -> RunMetrics:
     return RunMetrics(clock)
 
 
+def by(outcome: str) -> GroupKey:
+    return GroupKey("a.py", "anna", outcome)
+
+
 numbers: Iterator[int] = count(1)
 
 
@@ -40,7 +44,7 @@ def run(runs: RunMetrics, duration: float, outcome: str = Outcome.OK) -> None:
     """One that takes no time of the clock."""
     number = next(numbers)
     runs.started(number)
-    runs.ended(number, outcome, duration)
+    runs.ended(number, by(outcome), duration, 0.0)
 
 
 def test_nothing_has_run(runs: RunMetrics) -> None:
@@ -87,7 +91,7 @@ def test_a_percentile_is_within_its_bin_whatever_the_durations(durations: list[f
 def test_every_outcome_is_a_success_a_failure_or_neither(runs: RunMetrics) -> None:
     for outcome in Outcome:
         run(runs, 0.1, outcome)
-    runs.refused()
+    runs.refused("a.py", "anna", 0.0)
     totals = runs.totals()
     assert (totals.successful, totals.cancelled, totals.failed) == (1, 1, len(Outcome) - 2 + 1)
     assert totals.outcomes == dict.fromkeys([*sorted(Outcome), REFUSED], 1) | {REFUSED: 1}
@@ -133,10 +137,10 @@ def test_a_wait_for_a_slot_is_counted_once_and_measured(runs: RunMetrics, clock:
     runs.started(1)
     runs.started(1)  # something else of it has changed
     assert (runs.waiting, runs.active) == (0, 1)
-    runs.ended(1, Outcome.OK, 0.1)
+    runs.ended(1, by(Outcome.OK), 0.1, 0.0)
     runs.queued(2)
     clock.now += 0.75
-    runs.ended(2, Outcome.CANCELLED, 0.0)
+    runs.ended(2, by(Outcome.CANCELLED), 0.0, 0.0)
     totals = runs.totals()
     assert (totals.contended, totals.waits, totals.average_wait, totals.longest_wait) == (2, 2, 0.5, 0.75)
     assert (totals.waits_timed_out, totals.dispatched, totals.cancelled) == (0, 1, 1)
@@ -145,7 +149,7 @@ def test_a_wait_for_a_slot_is_counted_once_and_measured(runs: RunMetrics, clock:
 def test_a_run_that_waits_in_vain_is_a_failure_without_a_duration(runs: RunMetrics, clock: Clock) -> None:
     runs.queued(1)
     clock.now += 30.0
-    runs.ended(1, Outcome.TIMEOUT, 0.0)
+    runs.ended(1, by(Outcome.TIMEOUT), 0.0, 0.0)
     totals = runs.totals()
     assert (totals.failed, totals.waits_timed_out, totals.timed, totals.average) == (1, 1, 0, None)
 
@@ -155,10 +159,10 @@ def test_slots_are_busy_for_as_long_as_runs_go_on_in_them(runs: RunMetrics, cloc
     runs.started(1)
     runs.started(2)
     clock.now += 10.25
-    runs.ended(1, Outcome.OK, 10.25)
+    runs.ended(1, by(Outcome.OK), 10.25, 0.0)
     assert (runs.minute().busy, runs.peak) == (pytest.approx(20.5), 2)
     clock.now += 50.0
-    runs.ended(2, Outcome.OK, 60.25)
+    runs.ended(2, by(Outcome.OK), 60.25, 0.0)
     # The second that has begun and the 59 before it: from 1001.0 on.
     assert runs.minute().busy == pytest.approx(9.75 + 59.75)
     clock.now += 1000.0
@@ -198,9 +202,9 @@ def test_totals_are_successes_failures_and_neither_at_any_moment(
             case "start":
                 runs.started(number)
             case "end":
-                runs.ended(number, outcome if number % 2 else Outcome.OK, pause)
+                runs.ended(number, by(outcome if number % 2 else Outcome.OK), pause, 0.0)
             case "refuse":
-                runs.refused()
+                runs.refused("a.py", "anna", 0.0)
             case "wait":
                 clock.now += pause
         for totals in (runs.totals(), runs.minute()):

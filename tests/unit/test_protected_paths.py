@@ -173,6 +173,17 @@ def test_keys_that_the_settings_name_are_protected_wherever_they_are(tmp_path: P
     assert protected.conflict(str(key.with_name("other")), Access.READ) is None
 
 
+def test_a_file_that_took_over_the_inode_of_a_protected_one_is_another_file(tmp_path: Path) -> None:
+    """As file systems give numbers again: the name moves here, since whether a number comes back cannot be forced."""
+    key, other = tmp_path / "key.pem", tmp_path / "other.txt"
+    key.write_text("secret")
+    protected = ProtectedPaths([ProtectedPath(str(key), "a key")])
+    os.rename(key, other)
+    assert protected.conflict(str(other), Access.READ) is None
+    key.write_text("secret")
+    assert protected.conflict(str(key), Access.READ) is not None
+
+
 def test_a_file_by_another_name_is_the_same_file(tmp_path: Path) -> None:
     secret = tmp_path / "private" / "key"
     secret.parent.mkdir()

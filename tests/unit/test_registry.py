@@ -153,7 +153,7 @@ ABOVE_VIEWER = {
         "sync.rebuild tasks.cancel"
     ),
     "admin": (
-        "audit.list audit.verify backup engine.stop environments.create environments.remove git.trust "
+        "audit.list audit.verify backup engine.stop environments.create environments.remove evidence git.trust "
         "packages.bundle packages.install packages.install_bundle packages.uninstall packages.upgrade "
         "permissions.approve permissions.begin_edits permissions.end_edits permissions.refuse "
         "permissions.renew_edits pool.resize pool.restart python.add python.remove python.use retention.prune "
@@ -165,7 +165,7 @@ PATIENT = {
     "audit.verify", "backup", "environments.create", "packages.bundle", "packages.install", "packages.install_bundle",
     "packages.plan", "packages.uninstall", "packages.upgrade", "permissions.approve", "permissions.review",
     "python.use", "render.begin", "render.documents", "render.reads", "retention.prune", "runs.buffer", "runs.file",
-    "sync.apply", "sync.diff", "sync.rebuild",
+    "evidence", "sync.apply", "sync.diff", "sync.rebuild",
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import pytest
 from ordinary_user import UID, own_folder, run_as_ordinary_user
 
 from default_scripts import bundle
-from engine.config import Settings
+from engine.config import Settings, section_name
 from store import disk, project
 from store.errors import ProjectError, StoreError
 from store.project import DOCUMENTS, Project
@@ -303,7 +303,11 @@ def test_the_settings_explain_every_setting_and_show_its_default(tmp_path: Path)
     file.chmod(0o600)
     assert Settings.load(file, environ={}) == Settings()
     defaults = Settings()
-    known = {f"{section}.{key}" for section in defaults.__slots__ for key in getattr(defaults, section).__slots__}
+    known = {
+        f"{section_name(section)}.{key}"
+        for section in defaults.__slots__
+        for key in getattr(defaults, section).__slots__
+    }
     assert keys == known
 
 

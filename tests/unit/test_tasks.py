@@ -189,3 +189,21 @@ async def test_work_that_waits_hears_that_it_is_to_end() -> None:
     await tasks.cancel(number, ALICE)
     with pytest.raises(ServiceError, match="cancelled"):
         await task
+
+
+async def test_the_last_of_reports_that_come_at_once_is_told() -> None:
+    tasks, go = TaskService(EventBus()), asyncio.Event()
+
+    async def work(progress: Progress) -> None:
+        progress("looking for packages", 0)
+        await asyncio.sleep(0)
+        progress("looking for packages", 1)
+        progress("downloading", 2)
+        await go.wait()
+        progress("compiling", 3)
+
+    _, task = tasks.begin("packages", ALICE, work)
+    await eventually(lambda: tasks.list()[0].doing == "downloading")
+    go.set()
+    await task
+    assert (tasks.list()[0].doing, tasks.list()[0].done) == ("compiling", 3)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.services.text_diff import CARRIAGE_RETURN, MAX_LINES, MAX_SIZE, UNENDED, unified
+from engine.text_diff import CARRIAGE_RETURN, MAX_LINES, MAX_SIZE, UNENDED, unified
 
 LINES = ("a", "b", "c", "", "-x", "+y", "@@ -1,1 +1,1 @@", "\x0c\r", "\r", "c\rd", "\u2028")
 TEXTS = st.lists(st.sampled_from(LINES), max_size=30)

@@ -68,6 +68,24 @@ class Amount(FloatParamType):
         return amount
 
 
+class Hours(FloatParamType):
+    """Hours of the past: more than none, ``most`` at most."""
+
+    name = "hours"
+
+    def __init__(self, most: float) -> None:
+        self._most = most
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            hours = float(str(value))
+        except ValueError:
+            hours = math.nan
+        if not 0 < hours <= self._most:
+            self.fail(f"{str(value)!r} is no number of hours up to {self._most:g}, such as 24.", param, ctx)
+        return hours
+
+
 class ScriptName(StringParamType):
     """A script, as people name it: also by the path of its file, from which its own path is made.
 
@@ -236,6 +254,29 @@ def projects(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
     from engine.client.shared import shared_ids
 
     return [CompletionItem(SHARED_MARK + one) for one in shared_ids() if (SHARED_MARK + one).startswith(incomplete)]
+
+
+def gateway_names(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the name of one of the user's gateways."""
+    from click.shell_completion import CompletionItem
+
+    from engine.client.gateways import Gateways
+
+    found = Gateways.load().by_name.values()
+    return [CompletionItem(one.name, help=one.place) for one in found if one.name.startswith(incomplete)]
+
+
+def gateway_selection(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete several gateways and groups, with commas between them."""
+    from click.shell_completion import CompletionItem
+
+    from engine.client.gateways import EVERY, GROUP_MARK, Gateways
+
+    gateways = Gateways.load()
+    before, comma, last = incomplete.rpartition(",")
+    names = [*gateways.by_name, *(GROUP_MARK + group for group in (*gateways.groups, EVERY))]
+    given = before.split(",")
+    return [CompletionItem(before + comma + one) for one in names if one.startswith(last) and one not in given]
 
 
 def host_files(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:

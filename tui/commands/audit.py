@@ -3,68 +3,155 @@
 from __future__ import annotations
 
 import textwrap
+import time
 from typing import TYPE_CHECKING
 
 import click
 
-from engine.models.engine import AuditList
-from engine.registry.engine import AUDIT_LIST, AUDIT_VERIFY, AuditParams
+from engine.registry.engine import AUDIT_LIST, AUDIT_VERIFY, AuditParams, AuditVerifyParams
 from tui.commands import exit_codes
-from tui.commands.arguments import Count
+from tui.commands.arguments import Count, host_files
+from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, common_options
 from tui.text.audit_record import record_text
 from tui.text.formats import clock
 from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from engine.client.client import EngineClient
-    from engine.models.engine import AuditCheck, AuditRecord
+    from engine.models.engine import AuditCheck, AuditList
 
-PAGE = 500
-"""Records that are asked for at a time where only some of them are wanted."""
-
-MOST_PAGES = 20
-"""Of these are looked through in one call; then it is said where to go on."""
+AT_A_TIME = 50_000
+"""Records that are looked at in one answer: less than a second, after which it is shown how far it is."""
 
 NARROWEST = 20
 """Cells that are left for what was done, however narrow the terminal."""
 
+HEAD = 64
+"""Hexadecimal digits of a head."""
+
+WHERE_HEADS_ARE = (
+    "An account that may write the project's folder could have rebuilt all of it. Compare it with a head that is kept "
+    "elsewhere: gatewright audit --verify --head HASH."
+)
+
 
 @click.command("audit")
 @click.option("--verify", is_flag=True, help="Look at every record instead of listing the newest.")
+@click.option("--head", metavar="HASH", default="", help="With --verify: this head must be in it.")
+@click.option(
+    "--export",
+    "exports",
+    metavar="PATH",
+    multiple=True,
+    shell_complete=host_files,
+    help="With --verify: look at exported files, or a folder of them, instead.",
+)
 @click.option("-n", "limit", type=Count(1, 500), metavar="N", default=30, show_default=True, help="How many to list.")
 @click.option("--before", type=Count(1), metavar="SEQ", help="Only records with a smaller number.")
 @click.option("--who", metavar="NAME", default="", help="Only of this account or token.")
-@click.option("--what", metavar="WORDS", default="", help="Only records that say this.")
+@click.option("--what", metavar="WORDS", default="", help="Only with these words in what was done.")
+@click.option("--action", metavar="ACTION", default="", help="Only of this action, such as save or denied.")
+@click.option("--subject", metavar="NAME", default="", help="Only about this script, token or run (#12).")
+@click.option("--since", metavar="TIME", default="", help="Only from then on: today, 2h, 3d, 14:30, 2026-01-31.")
+@click.option("--until", metavar="TIME", default="", help="Only before that.")
+@click.option("--text", metavar="TEXT", default="", help="Only with this text anywhere.")
 @common_options
 @click.pass_obj
-def audit(invocation: Invocation, verify: bool, limit: int, before: int | None, who: str, what: str) -> int:
+def audit(
+    invocation: Invocation,
+    /,
+    verify: bool,
+    head: str,
+    exports: tuple[str, ...],
+    limit: int,
+    before: int | None,
+    since: str,
+    until: str,
+    **wanted: str,
+) -> int:
     """List who did what here, newest first, or verify that record.
 
-    A record that is consistent in itself has not been changed in the middle; whoever may write the project's folder
-    could have made all of it anew.
+    A record that is internally consistent was not changed in the middle; an account that may write the project's
+    folder could have rebuilt all of it. So the engine sends the head, the newest record's hash, to the system's log
+    each minute (journalctl -t gatewright-audit): with --head, that one must be in the record.
 
     \b
     Examples:
       gatewright audit -n 100
-      gatewright audit --who token:dashboard --what refused
-      gatewright audit --verify
+      gatewright audit --who token:dashboard --what refused --since 3d
+      gatewright audit --subject line1/report.py
+      gatewright audit --verify --head 0f3c…
+      gatewright audit --verify --export /srv/collected/audit
     """
     if not verify:
-        wanted = _wanted(who, what) if who or what else None
-        invocation.answer(lambda client: _listed(client, limit, before, wanted), _print_records)
+        if head or exports:
+            raise click.UsageError("--head and --export belong to --verify.")
+        params = AuditParams(limit=limit, before=before, since=_moment(since), until=_moment(until), **wanted)
+        invocation.answer(lambda client: client.call(AUDIT_LIST, params), _print_records)
         return exit_codes.OK
-    check = invocation.answer(lambda client: client.call(AUDIT_VERIFY), _print_check)
+    if before is not None or since or until or any(wanted.values()):
+        raise click.UsageError("--verify looks at every record: what narrows a list has no place here.")
+    head = _head(head)
+    if exports:
+        from tui.commands.audit_files import check_files, print_found
+
+        found = check_files(exports, head)
+        invocation.show(found, print_found)
+        return exit_codes.OK if found.problem is None else exit_codes.FAILED
+    check = invocation.answer(lambda client: _verified(client, invocation, head), _print_check)
     return exit_codes.OK if check.problem is None else exit_codes.FAILED
 
 
+def _head(text: str) -> str:
+    found = text.strip().lower()
+    if found and (len(found) != HEAD or not set(found) <= set("0123456789abcdef")):
+        raise click.UsageError(
+            f"A head has {HEAD} hexadecimal digits, as gatewright audit --verify and the log show it."
+        )
+    return found
+
+
+def _moment(text: str) -> float | None:
+    if not text:
+        return None
+    from tui.text.run_query import BadSearch, moment
+
+    try:
+        return moment(text, time.time())
+    except BadSearch as error:
+        raise CommandError(str(error), exit_code=exit_codes.USAGE, code="bad_search") from None
+
+
+async def _verified(client: EngineClient, invocation: Invocation, head: str) -> AuditCheck:
+    """Look at the record piece by piece, and show how far that is; Ctrl+C ends it between two of them."""
+    after = 0
+    try:
+        while True:
+            params = AuditVerifyParams(after=after, most=AT_A_TIME, head=head)
+            found = await client.call(AUDIT_VERIFY, params)
+            if found.next_after is None:
+                return found
+            after = found.next_after
+            invocation.streams.err.overwrite(f"verified {found.checked:,} of {found.records:,} records")
+    finally:
+        if after:
+            invocation.streams.err.overwrite("")
+
+
 def _print_check(invocation: Invocation, check: AuditCheck) -> None:
-    if check.problem is None:
-        invocation.streams.out.line(f"{check.records} records, internally consistent, head {check.head}")
+    streams = invocation.streams
+    if check.problem is not None:
+        streams.notify(check.problem, failed=True)
+        return
+    streams.out.line(f"{check.records} records, internally consistent, head {check.head}")
+    if check.head_at is not None:
+        later = check.records - check.head_at
+        streams.out.line(f"That head is record {check.head_at}'s" + (f", {later} came after it" if later else ""))
     else:
-        invocation.streams.notify(check.problem)
+        streams.notify(WHERE_HEADS_ARE)
+    if check.copies:
+        streams.notify(check.copies)
 
 
 def _print_records(invocation: Invocation, found: AuditList) -> None:
@@ -91,32 +178,3 @@ def _print_records(invocation: Invocation, found: AuditList) -> None:
         invocation.streams.notify("no record matches")
     if found.next_before is not None:
         invocation.streams.notify(f"older ones: the same with --before {found.next_before}")
-
-
-def _wanted(who: str, what: str) -> Callable[[AuditRecord], bool]:
-    """Whether a record is of ``who``, a token with or without its prefix, and says ``what``."""
-
-    def wanted(record: AuditRecord) -> bool:
-        return (not who or record.actor in (who, f"token:{who}")) and what.casefold() in record_text(record).casefold()
-
-    return wanted
-
-
-async def _listed(
-    client: EngineClient, limit: int, before: int | None, wanted: Callable[[AuditRecord], bool] | None
-) -> AuditList:
-    """The newest ``limit`` records below ``before`` that are wanted."""
-    if wanted is None:
-        return await client.call(AUDIT_LIST, AuditParams(limit=limit, before=before))
-    found: list[AuditRecord] = []
-    for _ in range(MOST_PAGES):
-        page = await client.call(AUDIT_LIST, AuditParams(limit=PAGE, before=before))
-        for record in page.records:
-            if len(found) == limit:
-                return AuditList(records=found, next_before=found[-1].seq)
-            if wanted(record):
-                found.append(record)
-        before = page.next_before
-        if before is None:
-            break
-    return AuditList(records=found, next_before=before)

@@ -76,8 +76,8 @@ def restore(invocation: Invocation, file: str, folder: str) -> int:
     Examples:
       gatewright restore plant.gwbackup ~/plant
     """
-    if invocation.project is not None:
-        raise click.UsageError("A backup is restored into DIR, which is no project yet; --project has no place here.")
+    if (option := invocation.engine_option) is not None:
+        raise click.UsageError(f"A backup is restored into DIR, which is no project yet; {option} has no place here.")
     info = _asked(file, folder)
     invocation.show(info, _print_restored)
     return exit_codes.FAILED if info.problems else exit_codes.OK

@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 def console(invocation: Invocation, folder: str | None) -> NoReturn:
     """Open the console on a project; a folder that does not exist yet is made a new project.
 
-    PROJECT is a folder, or @ID of a shared project of this host. --url opens it on an engine elsewhere.
+    PROJECT is a folder, or @ID of a shared project of this host. --gateway and --url open it on an engine elsewhere.
 
     \b
     Examples:
       gatewright ~/plant-a
       gatewright ~/plant-a --open night/report
     """
-    if folder is not None and invocation.project is not None:
+    if folder is not None and invocation.given_project is not None:
         raise click.UsageError("The project is given twice: as an argument and by --project.")
     if invocation.json:
         raise click.UsageError("--json needs a command; the console is for people.")
-    if folder is not None and invocation.url is not None:
-        raise click.UsageError("Two engines are named: by the argument and by --url.")
+    if folder is not None and invocation.engine_option is not None:
+        raise click.UsageError(f"Two engines are named: by the argument and by {invocation.engine_option}.")
     if folder is not None and folder.startswith(SHARED_MARK):
         invocation.project, folder = folder, None
     if folder is not None and os.path.exists(folder) and not os.path.isdir(folder):
@@ -64,7 +64,9 @@ def console(invocation: Invocation, folder: str | None) -> NoReturn:
     with refusals():
         target = invocation.target(make=True)
         other = _other_account(target)
-    sys.exit(run_console(target, _opened(invocation, target), other))
+    gateway = invocation.named_gateway
+    name = None if gateway is None else gateway.name
+    sys.exit(run_console(target, _opened(invocation, target), other, name))
 
 
 def _other_account(target: Target) -> str | None:
@@ -86,13 +88,16 @@ def _opened(invocation: Invocation, target: Target) -> str | None:
     return document or script_meant(named, str(target.folder), gone=True)
 
 
-def run_console(target: Target, open_script: str | None = None, account: str | None = None) -> int:
+def run_console(
+    target: Target, open_script: str | None = None, account: str | None = None, name: str | None = None
+) -> int:
     """Show the console until the user leaves; the exit code.
 
     Args:
         target: Its engine; a folder is made a project if it is none yet.
         open_script: Script or document to open first.
         account: Whom root becomes for this project; None where it stays what it is.
+        name: Of the gateway, if the user named one.
     """
     # The start makes many objects that live as long as the console: looking for garbage among them costs 30 ms.
     # The app turns collection on again when it is ready.
@@ -101,7 +106,7 @@ def run_console(target: Target, open_script: str | None = None, account: str | N
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     from tui.app import GatewrightApp, Preferences
 
-    place = target.name if target.folder is None else f"{socket.gethostname()}:{target.name}"
+    place = name or (target.name if target.folder is None else f"{socket.gethostname()}:{target.name}")
     if account is not None:
         place += f" as {account}"
     app = GatewrightApp(target, open_script, place=place, preferences=Preferences.of(os.environ))

@@ -57,7 +57,7 @@ def start(invocation: Invocation) -> None:
 def stop(invocation: Invocation, force: bool) -> None:
     """Stop the engine; with runs going on only by --force.
 
-    An engine elsewhere must be named by --url or @ID, and is started again only where it runs.
+    An engine elsewhere must be named by --gateway, --url or @ID, and is started again only where it runs.
 
     \b
     Examples:
@@ -68,8 +68,8 @@ def stop(invocation: Invocation, force: bool) -> None:
 
     from tui.commands.session import CLIENT, refusals
 
-    if invocation.elsewhere is not None and invocation.project is None and invocation.url is None:
-        invocation.refuse_elsewhere("an engine elsewhere is stopped only if --url names it")
+    if invocation.elsewhere is not None and invocation.engine_option is None:
+        invocation.refuse_elsewhere("an engine elsewhere is stopped only if --gateway or --url names it")
     with refusals():
         target = invocation.target()
         stopped = asyncio.run(target.stop(CLIENT, force=force))
@@ -112,8 +112,8 @@ def list_shared(invocation: Invocation) -> None:
     Examples:
       gatewright engine list
     """
-    if invocation.url is not None:
-        raise click.UsageError("The shared projects are those of this host; --url names another.")
+    if invocation.engine_option in ("--url", "--gateway"):
+        raise click.UsageError(f"The shared projects are those of this host; {invocation.engine_option} names another.")
     import asyncio
 
     from tui.commands.session import CLIENT, refusals
@@ -182,8 +182,10 @@ def _who(you: AccessInfo) -> str:
 
 
 def _figures(pool: PoolInfo) -> list[tuple[str, str]]:
+    rest = [("resting", f"{pool.resting} of {pool.size} slots. {pool.rest_reason}")] if pool.rest_reason else []
     return [
         ("pool", f"{pool.running} of {pool.size} slots running, {pool.ready} ready, {len(pool.queue)} queued"),
+        *rest,
         ("runs", f"{pool.runs_last_minute} in the last minute, p50 {milliseconds(pool.p50_ms)}"),
     ]
 

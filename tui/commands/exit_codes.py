@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from engine.models.runs import Outcome, RunInfo
@@ -57,6 +57,14 @@ _BY_CODE: Mapping[str, int] = MappingProxyType(
         "disabled": REFUSED,  # 409, but by a policy of the script's author
     }
 )
+
+_FROM_BAD_TO_WORSE = (OK, FAILED, TIMEOUT, CONFLICT, USAGE, REFUSED, UNREACHABLE, CANCELLED)
+"""What did not begin is worse than what failed, and of what is not reachable not even that is known."""
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The exit code of a command that asked several engines; one that is none of ours is a failed script's."""
+    return max(codes, key=lambda code: _FROM_BAD_TO_WORSE.index(code) if code in _FROM_BAD_TO_WORSE else 1, default=OK)
 
 
 def of_outcome(outcome: Outcome | None) -> int:

@@ -460,9 +460,11 @@ class ClientSignals:
         os._exit(exit_codes.of_signal(signal.Signals(number)))
 
     def _say_that_it_goes_on(self, how: str) -> None:
-        if self.run_id is None:
-            text = f"\ngatewright: {how} before the engine named the run; see gatewright runs list\n"
-        else:
-            text = f"\ngatewright: {how}; run {self.run_id} may go on: gatewright runs show {self.run_id}\n"
         with contextlib.suppress(OSError):
-            os.write(2, text.encode())
+            os.write(2, f"\ngatewright: {self._going_on(how)}\n".encode())
+
+    def _going_on(self, how: str) -> str:
+        """What may go on when the user has left or was ended, as ``how`` says."""
+        if self.run_id is None:
+            return f"{how} before the engine named the run; see gatewright runs list"
+        return f"{how}; run {self.run_id} may go on: gatewright runs show {self.run_id}"

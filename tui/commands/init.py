@@ -36,8 +36,8 @@ def init(invocation: Invocation, folder: str | None) -> None:
     Examples:
       gatewright init ~/plant
     """
-    if folder is not None and invocation.project is not None:
-        raise click.UsageError("The folder is given twice: as an argument and by --project.")
+    if folder is not None and invocation.engine_option in ("--project", "--gateway"):
+        raise click.UsageError(f"The folder is given twice: as an argument and by {invocation.engine_option}.")
     from engine.client.launch import LocalTarget
     from engine.paths import PRIVATE
     from tui.commands.session import refusals, with_engine

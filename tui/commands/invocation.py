@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from tui.commands.arguments import OPENED_SCRIPT, SHARED_MARK, host_files, projects
+from tui.commands.arguments import OPENED_SCRIPT, SHARED_MARK, gateway_names, host_files, projects
 from tui.commands.streams import Streams
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from engine.client.client import EngineClient
+    from engine.client.gateways import Gateway
     from engine.client.target import Target
     from tui.commands.errors import CommandError
 
 UNCUT = 1_000
 """Characters of a sentence in a list of commands; no sentence has so many."""
 
+GATEWAY = "GATEWRIGHT_GATEWAY"
 URL = "GATEWRIGHT_URL"
 TOKEN_FILE = "GATEWRIGHT_TOKEN_FILE"  # noqa: S105 - a file's name
 CA_FILE = "GATEWRIGHT_CA_FILE"
@@ -38,7 +40,9 @@ class Invocation:
     """One call of ``gatewright``, shared by the group and its command.
 
     Attributes:
-        project: A folder as it was given, or ``@ID`` of a shared project.
+        given_project: A folder as it was given, or ``@ID`` of a shared project.
+        gateway: The name of a gateway of the user's, as it was given; else taken from the environment.
+        on: Several gateways, as they were given to a command that asks them all.
         url: Of an engine elsewhere, as it was given; like the files for it, else taken from the environment.
         token_file: Holds the token for it.
         ca_file: Authorities to trust for it.
@@ -46,20 +50,67 @@ class Invocation:
         open_script: What the console opens first.
     """
 
-    project: str | None = None
+    given_project: str | None = None
+    gateway: str | None = None
+    on: str | None = None
     url: str | None = None
     token_file: str | None = None
     ca_file: str | None = None
     json: bool = False
     open_script: str | None = None
     streams: Streams = field(default_factory=Streams)
+    _found: Gateway | None = field(default=None, init=False, repr=False)
+
+    @property
+    def project(self) -> str | None:
+        """The folder or ``@ID`` that is named, by itself or as a gateway; None where neither is."""
+        if self.given_project is not None or self.on is not None:
+            return self.given_project
+        gateway = self.named_gateway
+        return gateway.project or None if gateway is not None else None
+
+    @project.setter
+    def project(self, value: str | None) -> None:
+        self.given_project = value
+
+    @property
+    def engine_option(self) -> str | None:
+        """The option of the command line that names the engine; None where none does."""
+        return next(iter(self._engine_options()), None)
+
+    def _engine_options(self) -> list[str]:
+        given = {"--project": self.given_project, "--gateway": self.gateway, "--url": self.url, "--on": self.on}
+        return [option for option, value in given.items() if value is not None]
+
+    @property
+    def named_gateway(self) -> Gateway | None:
+        """The gateway that is meant, by its name on the command line or in the environment.
+
+        Read once: root may become the account that owns a project, which has gateways of its own.
+
+        Raises:
+            CommandError: There is none of that name, or the user's file is wrong.
+        """
+        if self._found is None:
+            name = self.gateway or (None if self.engine_option else os.environ.get(GATEWAY)) or None
+            if name is None and self.gateway is None:
+                return None
+            from engine.client.gateways import Gateways
+            from tui.commands.session import refusals
+
+            with refusals():
+                self._found = Gateways.load().get(name or "")
+        return self._found
 
     @property
     def elsewhere(self) -> str | None:
-        """What is named in place of a folder of this host: ``@ID`` or a URL; None where a folder is meant."""
+        """What is named in place of a folder here: ``@ID``, a gateway or a URL; None where a folder is meant."""
         if self.project is not None:
             return self.project if self.project.startswith(SHARED_MARK) else None
-        return self.url or os.environ.get(URL) or None
+        if self.on is not None:
+            return self.on
+        gateway = self.named_gateway
+        return gateway.name if gateway is not None else self.url or os.environ.get(URL) or None
 
     def folder(self, *, make: bool = False) -> Path:
         """Return the project's folder: the one given, or the one around the current folder.
@@ -89,8 +140,8 @@ class Invocation:
         from tui.commands import exit_codes
         from tui.commands.errors import CommandError
 
-        by_variable = self.project is None and self.url is None
-        named = f"{URL} names" if by_variable else "this names"
+        by_variable = GATEWAY if self.named_gateway is not None else URL
+        named = "this names" if self.engine_option is not None else f"{by_variable} names"
         raise CommandError(
             f"{why}, and {named} {self.elsewhere}",
             hint="Name a folder of this host: --project DIR; or call it on the gateway itself.",
@@ -110,6 +161,10 @@ class Invocation:
             from engine.client.launch import LocalTarget
 
             return LocalTarget(self.folder(make=make), become=self.project is not None)
+        if self.on is not None:
+            return self.gateways()[0].target(become=False)
+        if self.named_gateway is not None:
+            return self.named_gateway.target()
         if self.project is not None:
             from engine.client.shared import SharedTarget
 
@@ -119,14 +174,26 @@ class Invocation:
         token_file = self.token_file or os.environ.get(TOKEN_FILE) or None
         return remote_engine(place, token_file, self.ca_file or os.environ.get(CA_FILE) or None)
 
+    def gateways(self) -> list[Gateway]:
+        """Return the gateways that ``--on`` names, in the order of the user's file.
+
+        Raises:
+            LaunchError: One of them is not there, or the file is wrong.
+        """
+        from engine.client.gateways import Gateways
+
+        self._refuse_two()
+        return Gateways.load().chosen(self.on or "")
+
     def _refuse_two(self) -> None:
         """Refuse a command line that names more than one engine, or half of one."""
-        if self.project is not None and self.url is not None:
-            raise click.UsageError("Two engines are named: by --project and by --url.")
-        if self.url is None and not os.environ.get(URL) and (self.token_file or self.ca_file):
-            raise click.UsageError("--token-file and --ca-file belong to --url.")
-        if self.project is not None and (self.token_file or self.ca_file):
-            raise click.UsageError("--token-file and --ca-file belong to --url, and --project is given.")
+        options = self._engine_options() or [variable for variable in (GATEWAY, URL) if os.environ.get(variable)]
+        if len(options) > 1:
+            raise click.UsageError(f"Two engines are named: by {options[0]} and by {options[1]}.")
+        if not (self.token_file or self.ca_file) or options in (["--url"], [URL]):
+            return
+        also = f", and {options[0]} is given" if options else ""
+        raise click.UsageError(f"--token-file and --ca-file belong to --url{also}.")
 
     def answer(
         self,
@@ -222,7 +289,8 @@ class Invocation:
         from tui.text.script_names import quoted
 
         given = {
-            "--project": self.project, "--url": self.url, "--token-file": self.token_file, "--ca-file": self.ca_file
+            "--project": self.given_project, "--gateway": self.gateway, "--url": self.url,
+            "--token-file": self.token_file, "--ca-file": self.ca_file,
         }  # fmt: skip
         options = [word for option, value in given.items() if value is not None for word in (option, value)]
         return " ".join(map(quoted, ["gatewright", *options, *words]))
@@ -282,6 +350,16 @@ def _options(command: Decorated, *, elsewhere: bool) -> Decorated:
         callback=_keep_project,
         help="The project's folder, or a shared project's ID; else the folder around the current one.",
     )
+    gateway = click.option(
+        "--gateway",
+        hidden=not elsewhere,
+        metavar="NAME",
+        shell_complete=gateway_names,
+        is_eager=True,
+        expose_value=False,
+        callback=_keep_gateway,
+        help=f"A gateway of yours: gatewright gateways list (or {GATEWAY}).",
+    )
     url = click.option(
         "--url",
         hidden=not elsewhere,
@@ -314,7 +392,7 @@ def _options(command: Decorated, *, elsewhere: bool) -> Decorated:
     as_json = click.option(
         "--json", is_flag=True, is_eager=True, expose_value=False, callback=_keep_json, help="Print one JSON object."
     )
-    return project(url(token_file(ca_file(as_json(command)))))
+    return project(gateway(url(token_file(ca_file(as_json(command))))))
 
 
 def open_option(command: Decorated) -> Decorated:
@@ -337,6 +415,11 @@ def _keep_open(ctx: click.Context, _: click.Parameter, value: str | None) -> Non
 def _keep_project(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
     if value is not None:
         ctx.ensure_object(Invocation).project = value
+
+
+def _keep_gateway(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.ensure_object(Invocation).gateway = value
 
 
 def _keep_url(ctx: click.Context, _: click.Parameter, value: str | None) -> None:

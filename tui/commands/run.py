@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
 import re
@@ -14,7 +13,7 @@ import click
 
 from engine.models.runs import Mode, RunKind, RunRequest
 from tui.commands import exit_codes
-from tui.commands.arguments import ENVIRONMENT, SCRIPT, SECONDS, VERSION, parameters
+from tui.commands.arguments import ENVIRONMENT, SCRIPT, SECONDS, VERSION, gateway_selection, parameters
 from tui.commands.errors import CommandError
 from tui.commands.invocation import Decorated, Invocation, common_options
 from tui.commands.params import (
@@ -26,6 +25,7 @@ from tui.commands.params import (
     refuse_shared_input,
     utf8,
 )
+from tui.commands.run_options import RunOptions
 from tui.text.sanitise import sanitise_line
 from tui.text.script_names import SUFFIX, quoted
 
@@ -34,23 +34,6 @@ if TYPE_CHECKING:
 
 
 _LIKE_A_FILE = re.compile(r"[\w./~-]+\.py")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What ``run``, ``exec`` and ``eval`` have in common."""
-
-    params: dict[str, str]
-    files: dict[str, str]
-    buffers: dict[str, str]
-    argv: tuple[str, ...]
-    stdin: bool
-    timeout: float | None
-    mode: str
-    out: str | None
-    save_buffers: dict[str, str]
-    exit_status: bool
-    cancel_on_exit: bool
 
 
 save_buffers = click.option(
@@ -73,6 +56,12 @@ cancel_on_exit = click.option(
     is_flag=True,
     help="Also stop the run when this command is ended by SIGTERM or SIGHUP; else the run goes on.",
 )
+
+
+def _keep_on(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.ensure_object(Invocation).on = value
+
 
 _OPTIONS = (
     click.argument("argv", nargs=-1, metavar="[-- ARGUMENT...]"),
@@ -110,6 +99,21 @@ _OPTIONS = (
     save_buffers,
     exit_status,
     cancel_on_exit,
+    click.option(
+        "--on",
+        metavar="NAME,NAME|@GROUP",
+        is_eager=True,  # whose scripts are meant depends on it
+        expose_value=False,
+        callback=_keep_on,
+        shell_complete=gateway_selection,
+        help="Run it on each of these gateways of yours, at the same time, and compare what they answer.",
+    ),
+    click.option(
+        "--gateway-timeout",
+        type=SECONDS,
+        metavar="S",
+        help="With --on: seconds that each has for its answer; then its run is cancelled.",
+    ),
     common_options,
 )
 
@@ -169,6 +173,7 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
         save_buffers: dict[str, str],
         exit_status: bool,
         cancel_on_exit: bool,
+        gateway_timeout: float | None,
         **rest: str | None,
     ) -> int:
         code = STANDARD_INPUT if rest.get("code", "") in (None, STANDARD_INPUT) else ""
@@ -188,6 +193,7 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
             save_buffers,
             exit_status,
             cancel_on_exit,
+            gateway_timeout,
         )
         return command(invocation, options, **rest)
 
@@ -212,6 +218,9 @@ def run_script(invocation: Invocation, options: RunOptions, script: str) -> int:
     The run belongs to the engine: Ctrl+C stops it, but it goes on when the line drops or when something like timeout(1)
     ends this command. With --cancel-on-exit it is stopped then.
 
+    With --on it runs on several gateways, each with its own data, approvals and limits. Equal answers are shown once,
+    others as differences; the exit code is that of the worst. See gatewright help gateways.
+
     \b
     Examples:
       gatewright run defaults/tour -p name=Anna -p pause=0.1
@@ -219,6 +228,7 @@ def run_script(invocation: Invocation, options: RunOptions, script: str) -> int:
       gatewright run night/report --exit-status -- --hours 5 --verbose
       gatewright run night/count --stdin < wrapper.log
       timeout 30 gatewright run night/report --cancel-on-exit --out .
+      gatewright run night/tag_check --on @plant-b
     """
     return _run(invocation, options, RunRequest(kind=RunKind.SCRIPT, script=script))
 
@@ -250,6 +260,7 @@ def exec_code(invocation: Invocation, options: RunOptions, code: str | None, env
       gatewright exec - -- --hours 5 < trial.py
       gatewright exec 'print(params["log"].text()[:80])' --file log=wrapper.log
       gatewright exec - --buffer data=trend.bin --save-buffer out=new.bin < a.py
+      gatewright exec --on gw-01,gw-02 'import sys; result = sys.version'
     """
     if code is not None:
         _refuse_file(invocation, code)
@@ -274,6 +285,12 @@ def eval_expression(invocation: Invocation, options: RunOptions, expr: str, envi
 
 
 def _run(invocation: Invocation, options: RunOptions, request: RunRequest) -> int:
+    if invocation.on is not None:
+        from tui.commands.fleet import run_on_gateways
+
+        return run_on_gateways(invocation, options, request)
+    if options.gateway_timeout is not None:
+        raise click.UsageError("--gateway-timeout belongs to --on.")
     import msgspec
 
     from tui.commands.following import run_to_end

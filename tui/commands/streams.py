@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import TextIO
 
 from tui.text.sanitise import sanitise, sanitise_line
@@ -54,6 +55,17 @@ class Writer:
         """Show ``text`` in place of a terminal's current line (ECMA-48: CR, then EL erases the rest)."""
         if self.is_terminal:
             self._send(f"\r{sanitise_line(text)}\x1b[K".encode(self._encoding, "backslashreplace"))
+
+    @property
+    def replaces(self) -> bool:
+        """Whether lines can be written in place of others."""
+        return self.is_terminal and os.environ.get("TERM", "dumb") != "dumb"
+
+    def replace_lines(self, count: int, lines: Sequence[str]) -> None:
+        """Write ``lines`` in place of the last ``count`` ones (ECMA-48: CUU goes up, EL and ED erase what is left)."""
+        up = f"\x1b[{count}A" if count else ""
+        shown = "".join(f"\r{sanitise_line(line)}\x1b[K\n" for line in lines)
+        self._send(f"{up}{shown}\x1b[J".encode(self._encoding, "backslashreplace"))
 
     @property
     def mid_line(self) -> bool:

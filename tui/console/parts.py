@@ -28,6 +28,7 @@ from tui.runs.follow import RunFollower
 from tui.runs.save_files import FileSaver
 from tui.runs.start import RunStarter
 from tui.screens.diff import DiffScreen
+from tui.screens.figures import FiguresScreen
 from tui.screens.maintenance import Maintenance, MaintenanceScreen
 from tui.screens.packages.changes import PackageChanges
 from tui.screens.packages.screen import PackagesScreen
@@ -169,7 +170,10 @@ class ConsoleParts:
         return SearchScreen(partial(search_texts, self.connection))
 
     def pool_screen(self) -> Screen[int | None]:
-        return PoolScreen(self.connection)
+        return PoolScreen(self.connection, self.figures_screen)
+
+    def figures_screen(self) -> Screen[int | None]:
+        return FiguresScreen(self.connection, self.runs_screen)
 
     def packages_screen(self) -> PackagesScreen:
         return PackagesScreen(self.connection, self.package_changes)
@@ -177,5 +181,5 @@ class ConsoleParts:
     def maintenance_screen(self) -> MaintenanceScreen:
         return MaintenanceScreen(self.connection, self.maintenance, lambda: DiffScreen(self.connection))
 
-    def runs_screen(self) -> Screen[int | None]:
-        return RunsScreen(self.connection, lambda: self.admin.mode)
+    def runs_screen(self, words: str = "") -> Screen[int | None]:
+        return RunsScreen(self.connection, lambda: self.admin.mode, words)

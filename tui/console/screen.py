@@ -87,6 +87,8 @@ class ConsoleScreen(FullScreen[None]):
         self._parts: ConsoleParts | None = None
         self._turn = asyncio.Lock()
         self._met_engine = False
+        self._shown = asyncio.Event()
+        self._shown.set()
         self._header = HeaderBar()
         self.script_pane = ScriptPane(id="scripts")
         self._editor = EditorPane(Editor(language=None, fast=fast_editor, id="editor"))
@@ -518,6 +520,10 @@ class ConsoleScreen(FullScreen[None]):
             return self.panel
         if scope is Scope.PREVIEW:
             return parts.preview_pane
+        if scope is Scope.POOL:
+            pool = parts.pool_screen()
+            self.app.push_screen(pool, self._show_chosen)
+            return pool
         if scope in (Scope.MAINTENANCE, Scope.PACKAGES):
             screen = parts.maintenance_screen() if scope is Scope.MAINTENANCE else parts.packages_screen()
             self.app.push_screen(screen)
@@ -536,6 +542,58 @@ class ConsoleScreen(FullScreen[None]):
                 await parts.own_edits.end()
         await self._remember()
         return leave
+
+    # Other gateways.
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the user is at another gateway."""
+        return not self._shown.is_set()
+
+    @property
+    def unsaved(self) -> str | None:
+        """Path of the text in the editor if it is unsaved, empty for one without a name; None where nothing is."""
+        if not self.editor.dirty:
+            return None
+        return "" if self._parts is None else self._parts.open_script.path
+
+    def leave(self) -> None:
+        """The user goes to another gateway: no question of this one is asked there."""
+        self._shown.clear()
+        if self._parts is not None:
+            self._parts.admin.end()
+
+    async def finish(self) -> None:
+        """Keep what is unsaved, and bring to an end what needs the engine: own edits, and a save that goes on."""
+        if (parts := self._parts) is not None:
+            await parts.open_script.keep()
+            await self._remember()
+            await parts.own_edits.end()
+            async with self._turn:
+                pass
+
+    def arrive(self) -> None:
+        """The user is here again, or for the first time."""
+        self._shown.set()
+        if self._parts is not None and not self._parts.connection.connected.is_set():
+            self._status.show_connecting()
+
+    async def put_aside(self, *, keep: bool) -> bool:
+        """The console ends while the user is elsewhere: keep the unsaved text for the next one, or give it up.
+
+        Returns:
+            False, and the user told, if the disk did not take it.
+        """
+        if (parts := self._parts) is None:
+            return True
+        kept = not keep or await parts.open_script.set_aside()
+        if kept:
+            await parts.open_script.clear()
+        return kept
+
+    def notify_error(self, text: str) -> None:
+        """Tell the user what did not work, and where, if they are at another gateway by now."""
+        super().notify_error(f"{self._place}: {text}" if self.is_left else text)
 
     def hang_up(self) -> None:
         """Put everything on disk that only this process knows; it has no time for more."""
@@ -566,6 +624,8 @@ class ConsoleScreen(FullScreen[None]):
         self._hints.set_actions(hints)
 
     async def push_screen_wait(self, screen: Screen[Result]) -> Result:
+        """Ask, here: at another gateway the question would be taken for one of that."""
+        await self._shown.wait()
         return await self.app.push_screen_wait(screen)
 
     def notify(

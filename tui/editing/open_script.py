@@ -379,6 +379,14 @@ class OpenScript:
         """Put unsaved text on disk before this returns: the console is about to die."""
         self._journal.now()
 
+    async def keep(self) -> bool:
+        """Put unsaved text into the journal now; False, and the user told, if the disk did not take it."""
+        return await self._journal.keep()
+
+    async def set_aside(self) -> bool:
+        """Put unsaved text where it is offered next time; False, and the user told, if the disk did not take it."""
+        return await self._journal.set_aside()
+
     async def offer_left_behind(self, path: str | None = None) -> None:
         """Offer unsaved texts that earlier consoles left: of the script that ``path`` means, or the newest of all."""
         entries = await self._journal.left_behind()

@@ -71,13 +71,19 @@ class RecoveryJournal:
     Args:
         engine: What names the engine: its project's real path, or its URL.
         root: Folder of all journals; the user's state folder if not given.
+        editor: Which of this process's editors of the engine's scripts: two never overwrite each other's text either.
     """
 
-    def __init__(self, engine: str, root: Path | None = None) -> None:
+    def __init__(self, engine: str, root: Path | None = None, editor: int = 0) -> None:
         self._engine = _digest(engine)
         self._root = root
-        self._owner = f"{os.getpid()}-{_started(os.getpid())}"
+        owner = f"{os.getpid()}-{_started(os.getpid())}"
+        self._name = f"{owner}.{editor}" if editor else owner
         self._lock = threading.Lock()
+
+    def of(self, engine: str, editor: int = 0) -> RecoveryJournal:
+        """Return the journal of another engine's scripts, beside this one."""
+        return RecoveryJournal(engine, self._root, editor)
 
     @property
     def folder(self) -> Path:
@@ -90,7 +96,7 @@ class RecoveryJournal:
         Raises:
             RecoveryError: The disk did not take it.
         """
-        self._write(f"{_script_digest(unsaved.path)}.{self._owner}.json", _plain(unsaved))
+        self._write(f"{_script_digest(unsaved.path)}.{self._name}.json", _plain(unsaved))
 
     def set_aside(self, unsaved: UnsavedText) -> None:
         """Put a text on disk that no console edits any more; it is offered when its script is opened next.
@@ -107,7 +113,7 @@ class RecoveryJournal:
             RecoveryError: It is still there.
         """
         with self._lock:
-            _remove(self.folder / f"{_script_digest(path)}.{self._owner}.json")
+            _remove(self.folder / f"{_script_digest(path)}.{self._name}.json")
 
     def discard(self, unsaved: UnsavedText) -> None:
         """Remove a text that was offered.

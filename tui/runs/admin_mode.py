@@ -71,10 +71,15 @@ class AdminMode:
     def switch(self) -> None:
         """Into ADMIN if the user confirms, and then until the time is over; out of it at once."""
         if self.mode is Mode.ADMIN:
-            self._leave("runs are RESTRICTED again", by_user=True)
+            self.end()
         elif not self._asking:
             self._asking = True
             self._start(self._enter)
+
+    def end(self) -> None:
+        """Leave ADMIN, if that is the mode: the user goes away from here."""
+        if self.mode is Mode.ADMIN:
+            self._leave("runs are RESTRICTED again", by_user=True)
 
     async def _enter(self) -> None:
         try:

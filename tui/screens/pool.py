@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import ClassVar
@@ -10,12 +11,14 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.screen import Screen
 from textual.widgets import Static
 
 from engine.client.client import EngineClient
 from engine.models.engine import PoolInfo, ResizeRequest, SlotInfo
 from engine.models.runs import Mode
 from engine.registry.engine import POOL_INFO, POOL_RESIZE, POOL_RESTART, SlotParams
+from engine.registry.metrics import ALERTS, METRICS, METRICS_HISTORY, HistoryParams
 from engine.registry.runs import RUNS_CANCEL, RunParams
 from tui.actions import Scope, bindings, footer_hints
 from tui.background import in_background, in_place_of_the_last
@@ -29,37 +32,55 @@ from tui.widgets.key_hints import KeyHints
 from tui.widgets.live_table import Column, LiveTable, TableRow
 from tui.widgets.row_list import RowList
 from tui.widgets.status_bar import StatusBar
+from tui.widgets.text_line import TextLine
 
 _COLUMNS = (
     Column("slot", 4),
     Column("state", 9),
     Column("script"),
     Column("who", 8),
-    Column("age", 6),
+    Column("for", 6),
     Column("runs", 5),
     Column("isolation", 14),
 )
 
 QUEUE_LINES = 4
 
+FIGURES_EVERY = 2.0
+"""Seconds between two looks at the figures of now."""
+
+HISTORY_EVERY = 5
+"""So many of these looks ask for the figures of the last hour and for alerts as well."""
+
 AWAY = "The engine is away."
 
 
 class PoolScreen(FullScreen[int | None]):
-    """The result is the run whose output the user wants to see, or None."""
+    """The result is the run whose output the user wants to see, or None.
+
+    Args:
+        connection: May be away; then the user is told.
+        figures_screen: Makes the screen with the figures by script.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(Scope.POOL)
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-usual"), (120, "-wide")]  # noqa: RUF012 - Textual's own form
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-medium"), (36, "-tall")]  # noqa: RUF012
 
-    def __init__(self, connection: EngineConnection) -> None:
+    def __init__(self, connection: EngineConnection, figures_screen: Callable[[], Screen[int | None]]) -> None:
+        from tui.widgets.figures_pane import FiguresPane
+
         super().__init__()
+        self._figures_screen = figures_screen
         self._connection = connection
         self._pool = connection.pool
         self._wanted_size: int | None = None
-        self._heading = Static("", id="pool-heading", markup=False)
+        self._heading = TextLine(id="pool-heading")
         self._slots = LiveTable(_COLUMNS, empty=AWAY, id="slots")
         self._reason = Static("", id="pool-reason", markup=False)
-        self._detail = Static("", id="slot-detail", markup=False)
+        self._detail = TextLine(id="slot-detail")
         self._queue = Static("", id="queue", markup=False)
+        self._figures = FiguresPane()
         self._status = StatusBar()
 
     def compose(self) -> ComposeResult:
@@ -68,6 +89,7 @@ class PoolScreen(FullScreen[int | None]):
         yield self._reason
         yield self._detail
         yield self._queue
+        yield self._figures
         yield self._status
         yield KeyHints(footer_hints(Scope.POOL))
         yield self.too_small
@@ -76,6 +98,7 @@ class PoolScreen(FullScreen[int | None]):
         self._reason.display = False
         self.set_focus(self.query_one("#slots RowList"))
         self.set_interval(1.0, self._refresh_ages)
+        in_background(self, "figures", self._follow_figures)
         if self._pool is not None:
             self._show(self._pool)
         elif self._connection.connected.is_set():
@@ -90,6 +113,23 @@ class PoolScreen(FullScreen[int | None]):
         with problems_told(self._show_refusal):
             self._show(await self._connection.client.call(POOL_INFO))
 
+    async def _follow_figures(self) -> None:
+        """Look at the figures now and then, while this screen is the one that is seen."""
+        looks = 0
+        while True:
+            if self.is_current and self._connection.connected.is_set():
+                await self._load_figures(history=looks % HISTORY_EVERY == 0)
+                looks += 1
+            await asyncio.sleep(FIGURES_EVERY)
+
+    async def _load_figures(self, *, history: bool) -> None:
+        client = self._connection.client
+        with problems_told(self._figures.show_problem):
+            self._figures.show_metrics(await client.call(METRICS))
+            if history:
+                self._figures.show_history(await client.call(METRICS_HISTORY, HistoryParams()))
+                self._figures.show_alerts((await client.call(ALERTS)).alerts)
+
     def _show_refusal(self, sentence: str) -> None:
         self._slots.set_empty(sanitise_line(sentence))
 
@@ -100,6 +140,7 @@ class PoolScreen(FullScreen[int | None]):
         self._pool = None
         self._slots.set_empty(sanitise_line(message.reason) if message.refused else AWAY)
         self._slots.show_rows([])
+        self._figures.show_problem("")
         self._status.show_away(message.reason, refused=message.refused)
 
     # Actions.
@@ -131,6 +172,13 @@ class PoolScreen(FullScreen[int | None]):
             self._show_remark("nothing runs on this slot")
         else:
             self.dismiss(slot.run_id)
+
+    def action_script_figures(self) -> None:
+        self.app.push_screen(self._figures_screen(), self._show_chosen)
+
+    def _show_chosen(self, run_id: int | None) -> None:
+        if run_id is not None:
+            self.dismiss(run_id)
 
     def action_back(self) -> None:
         self.dismiss(None)
@@ -178,7 +226,7 @@ class PoolScreen(FullScreen[int | None]):
 
     def _show(self, pool: PoolInfo) -> None:
         self._pool = pool
-        self._heading.update(_heading(pool))
+        self._heading.show(_heading(pool))
         self._queue.update(_queue(pool))
         self._status.show_pool(pool)
         self._status.warning = host_note(self._connection.info)
@@ -186,16 +234,18 @@ class PoolScreen(FullScreen[int | None]):
         self._refresh_ages()
 
     def _show_reason(self, pool: PoolInfo) -> None:
-        """Why a slot takes no runs; on a host without a sandbox that is the same for all of them."""
+        """Say why slots take no runs: they rest, or there is no sandbox, which is the same for all of them."""
         problem = next((slot.problem for slot in pool.slots if slot.problem), None)
-        self._reason.update(f"{sanitise_line(problem)} See gatewright doctor." if problem else "")
-        self._reason.display = problem is not None
+        sentences = [pool.rest_reason, *([f"{problem} See gatewright doctor."] if problem else [])]
+        shown = sanitise_line(" ".join(filter(None, sentences)))
+        self._reason.update(shown)
+        self._reason.display = bool(shown)
 
     def _refresh_ages(self) -> None:
         if self._pool is not None:
             now = time.time()
             self._slots.show_rows([_row(slot, now) for slot in self._pool.slots])
-            self._detail.update("" if self._slot is None else _detail_of(self._slot))
+            self._detail.show("" if self._slot is None else _detail_of(self._slot))
 
     def _show_remark(self, text: str) -> None:
         self._status.show_remark(text)
@@ -232,7 +282,8 @@ def _heading(pool: PoolInfo) -> Text:
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(" pool  ", "bold")
     slots = "1 slot" if pool.size == 1 else f"{pool.size} slots"
-    text.append(f"{slots}   {pool.running} running   {pool.ready} ready   queue {len(pool.queue)}   ")
+    resting = f"   {pool.resting} resting" if pool.resting else ""
+    text.append(f"{slots}   {pool.running} running   {pool.ready} ready{resting}   queue {len(pool.queue)}   ")
     text.append(f"{pool.runs_last_minute}/min   p50 {milliseconds(pool.p50_ms)}   p99 {milliseconds(pool.p99_ms)}")
     return text
 

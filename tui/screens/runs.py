@@ -64,19 +64,22 @@ class RunsScreen(FullScreen[int | None]):
     Args:
         connection: May be away; then the user is told.
         mode: What runs are sent as at this moment.
+        words: A search that is typed already.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(Scope.RUNS)
 
-    def __init__(self, connection: EngineConnection, mode: Callable[[], Mode]) -> None:
+    def __init__(self, connection: EngineConnection, mode: Callable[[], Mode], words: str = "") -> None:
         super().__init__()
         self._connection = connection
         self._mode = mode
-        self._search = RunSearch()
+        self._search = parse_search(words)
         self._runs: dict[int, RunInfo] = {}
         self._next: int | None = None
         self._marked: int | None = None
-        self._words = Input(placeholder="/ outcome:timeout who:alice since:today digest", compact=True, id="run-words")
+        self._words = Input(
+            words, placeholder="/ outcome:timeout who:alice since:today digest", compact=True, id="run-words"
+        )
         self._table = LiveTable(_COLUMNS, empty="...", id="runs")
         self._heading = Static("", id="runs-heading", markup=False)
         self._detail = Static("", id="runs-detail", markup=False)

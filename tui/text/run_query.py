@@ -15,6 +15,7 @@ DAY = 86_400.0
 _UNITS: Mapping[str, float] = MappingProxyType({"m": 60.0, "h": 3600.0, "d": DAY})
 _AGO = re.compile(r"(\d{1,6})([mhd])")
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
+_WORDS = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 _TIMES = "today, yesterday, 2h, 30m, 3d, 14:30 or 2026-01-31"
 
 
@@ -27,6 +28,8 @@ class RunSearch:
     """Which runs are wanted; nothing set wants all. Times are seconds since the epoch."""
 
     part: str | None = None
+    name: str | None = None
+    """A script's whole path, where ``part`` is a part of it."""
     outcome: Outcome | None = None
     actor: str | None = None
     since: float | None = None
@@ -38,6 +41,7 @@ class RunSearch:
             limit=limit,
             before=before,
             part=self.part,
+            name=self.name,
             outcome=self.outcome,
             actor=self.actor,
             since=self.since,
@@ -48,6 +52,7 @@ class RunSearch:
         """Whether a run that is heard of is one of these, as the engine would judge."""
         return (
             (self.part is None or self.part.lower() in run.name.lower())
+            and self.name in (None, run.name)
             and self.outcome in (None, run.outcome)
             and self.actor in (None, run.actor)
             and (self.since is None or run.queued_at >= self.since)
@@ -56,13 +61,13 @@ class RunSearch:
 
 
 def parse_search(text: str, now: float | None = None) -> RunSearch:
-    """The search that ``text`` means. A word without a key is a part of the script's name.
+    """The search that ``text`` means. A word without a key is a part of the script's name; quotes keep words together.
 
     Raises:
         BadSearch: A key or a value means nothing.
     """
     found = RunSearch()
-    for word in text.split():
+    for word in (quoted.replace('"', "") for quoted in _WORDS.findall(text)):
         key, colon, value = word.partition(":")
         if not colon:
             key, value = "name", word
@@ -120,5 +125,6 @@ _KEYS: Mapping[str, Callable[[RunSearch, str, float], RunSearch]] = MappingProxy
         "since": lambda search, value, now: replace(search, since=moment(value, now)),
         "until": lambda search, value, now: replace(search, until=moment(value, now)),
         "name": lambda search, value, _: _named(search, value),
+        "script": lambda search, value, _: replace(search, name=value),
     }
 )

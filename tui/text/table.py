@@ -82,6 +82,15 @@ def fields(pairs: Sequence[tuple[str, str]], *, width: int | None = None) -> str
     return "\n".join(lines)
 
 
+def paragraph(text: str, indent: str, *, width: int | None) -> str:
+    """A sentence in lines of ``width`` behind an indent: cut short it would be of no use. None: in one line."""
+    if width is None:
+        return indent + sanitise_line(text)
+    return textwrap.fill(
+        sanitise_line(text), max(width, NARROWEST + len(indent)), initial_indent=indent, subsequent_indent=indent
+    )
+
+
 def _shrink(widths: list[int], total: int) -> None:
     while sum(widths) > total:
         widest = max(range(len(widths)), key=widths.__getitem__)

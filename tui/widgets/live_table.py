@@ -47,6 +47,12 @@ class LiveTable(Vertical):
     def on_resize(self) -> None:
         self._lay_out()
 
+    def set_columns(self, columns: Sequence[Column], rows: Sequence[TableRow] = ()) -> None:
+        """Have these columns from now on, and these rows, since each has a cell for every column."""
+        if columns != self._columns:
+            self._columns, self._table = columns, rows
+            self._lay_out()
+
     def set_empty(self, text: str) -> None:
         """Say this where there are no rows."""
         self._rows.set_empty(text)

@@ -8,7 +8,8 @@ of runs or a busy pool counts as far as the processor bears it out, so that scri
     LOW     anything less
     UNKNOWN the processor's use cannot be read
 
-Use is the share of all processors that the engine and every process below it had. The score is 100, less 30 for a
+Use is the share of all processors that the engine and every process below it had. What others use, the gateway's JVM
+among them, changes neither level nor score: the recommendation names it. The score is 100, less 30 for a
 pool busy > 85 % (15 for > 60 %), less 20 for more than 50 runs (10 for more than 20) where their use bears that out as
 above, less 20 for a rate of errors > 10 % (10 for > 5 %). Where the use cannot be read the score supposes the worst.
 """
@@ -21,15 +22,34 @@ HIGH = (ImpactLevel.HIGH, 80.0, 50, 20.0)
 MEDIUM = (ImpactLevel.MEDIUM, 50.0, 20, 5.0)
 """A level, the percent above which use or a busy pool is of it, the runs a minute, the use that bears these out."""
 
+BUSY_GATEWAY = 50.0
+"""Percent of the processors above which the gateway itself is said to be busy."""
 
-def judge(minute: RunFigures, since_start: RunFigures, busy: float, use: float | None) -> Judgement:
-    """Judge the figures by the rule above. ``busy`` and ``use`` are percent of the last minute."""
+
+def judge(
+    minute: RunFigures,
+    since_start: RunFigures,
+    busy: float,
+    use: float | None,
+    gateway: float | None = None,
+    rest_reason: str = "",
+) -> Judgement:
+    """Judge the figures by the rule above.
+
+    Args:
+        minute: Of the last minute.
+        since_start: Of all runs.
+        busy: Share of the last minute in which the slots had runs, in percent.
+        use: Of the processors, in percent.
+        gateway: What the gateway's JVM uses of the processors, in percent; None where there is none.
+        rest_reason: Why slots rest; empty where none does.
+    """
     errors = recent_error_rate(minute, since_start)
     level = impact_level(minute.dispatched, busy, use)
     return Judgement(
         impact=level,
         health=health_score(minute.dispatched, busy, use, errors),
-        recommendation=recommendation(level, minute, use, errors),
+        recommendation=recommendation(level, minute, use, errors, gateway, rest_reason),
     )
 
 
@@ -71,7 +91,14 @@ def health_score(runs: int, busy: float, use: float | None, errors: float | None
     return max(0, score)
 
 
-def recommendation(level: ImpactLevel, minute: RunFigures, use: float | None, rate: float | None) -> str:
+def recommendation(
+    level: ImpactLevel,
+    minute: RunFigures,
+    use: float | None,
+    rate: float | None,
+    gateway: float | None = None,
+    rest_reason: str = "",
+) -> str:
     """Say what to do about the figures, the weightiest first."""
     said = []
     if use is None:
@@ -81,6 +108,10 @@ def recommendation(level: ImpactLevel, minute: RunFigures, use: float | None, ra
             f"Scripts used {use:.0f} % of the processors in the last minute: "
             "run the heavy ones less often or outside of busy hours."
         )
+    if gateway is not None and gateway > BUSY_GATEWAY:
+        said.append(f"The gateway itself used {gateway:.0f} % of the processors: that is not of the scripts.")
+    if rest_reason:
+        said.append(f"Slots rest for now: {rest_reason.rstrip('.')}.")
     if minute.contended:
         runs = "1 run" if minute.contended == 1 else f"{minute.contended} runs"
         said.append(f"{runs} had to wait for a slot: enlarge the pool, or shorten the scripts.")

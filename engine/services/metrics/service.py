@@ -2,58 +2,84 @@
 
 from __future__ import annotations
 
-from engine.models.metrics import (
-    AlertList,
-    EngineMetrics,
-    GroupedBy,
-    HostFigures,
-    MetricGroups,
-    MetricHistory,
-    RunFigures,
-    UseFigures,
-)
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from engine.models.metrics import EngineMetrics, HostFigures, Judgement, RunFigures, UseFigures
 from engine.pool.pool import Pool
-from engine.registry.metrics import ALERTS, METRICS, METRICS_GROUPS, METRICS_HISTORY
-from engine.services.access import ServiceError
+from engine.registry.metrics import METRICS
+from engine.services.metrics.alerts import AlertService, Finding, findings_of
 from engine.services.metrics.judgement import judge
 from engine.services.operations import implements
 from engine.services.runs.metrics import RunMetrics, RunTotals, milliseconds
-from engine.services.usage import Usage, UsageMeter, Use
+from engine.services.usage import EVERY, SOONEST, Usage, UsageMeter, Use
+
+log = logging.getLogger(__name__)
 
 
 class MetricsService:
-    def __init__(self, pool: Pool, runs: RunMetrics, meter: UsageMeter) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        runs: RunMetrics,
+        meter: UsageMeter,
+        alerts: AlertService,
+        troubles: Callable[[], Iterable[Finding]],
+        judged: Callable[[Judgement], None],
+    ) -> None:
+        """Put the figures together.
+
+        Args:
+            pool: Whose slots are used.
+            runs: Counts runs.
+            meter: Measures the processes.
+            alerts: Is told what is wrong.
+            troubles: What is wrong that no figure shows.
+            judged: Hears of every sample's judgement.
+        """
         self._pool = pool
         self._runs = runs
         self._meter = meter
+        self._alerts = alerts
+        self._troubles = troubles
+        self._judged = judged
+
+    async def run(self) -> None:
+        """Sample, judge and raise alerts every few seconds, until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except Exception:  # a mistake of ours must not end the sampling
+                log.exception("the figures could not be judged")
+            await asyncio.sleep(EVERY)
+
+    async def look(self) -> None:
+        """Sample, judge, and begin and end alerts."""
+        metrics = await self.info()
+        self._judged(metrics.judgement)
+        self._alerts.notice(findings_of(metrics, self._pool.info(), self._troubles()))
 
     @implements(METRICS)
     async def info(self) -> EngineMetrics:
-        usage = await self._meter.usage()
-        return self._together(usage)
+        return self._together(await self._meter.usage(SOONEST))
 
-    @implements(METRICS_HISTORY)
-    async def history(self, hours: float = 1.0, points: int = 60) -> MetricHistory:  # noqa: ARG002
-        raise ServiceError("not_available", "Figures of the past are not kept.", status=501)
-
-    @implements(METRICS_GROUPS)
-    async def groups(self, by: GroupedBy = GroupedBy.SCRIPT, hours: float = 24.0, limit: int = 50) -> MetricGroups:  # noqa: ARG002
-        raise ServiceError("not_available", "Figures of single scripts are not kept.", status=501)
-
-    @implements(ALERTS)
-    async def alerts(self) -> AlertList:
-        raise ServiceError("not_available", "There are no alerts.", status=501)
+    async def lately(self) -> EngineMetrics:
+        """Like ``info``, with processes and host as they were a few seconds ago: that costs no look at them."""
+        return self._together(await self._meter.usage(2 * EVERY))
 
     def _together(self, usage: Usage) -> EngineMetrics:
-        size = self._pool.size
+        pool = self._pool.info()
         totals, minute = self._runs.totals(), self._runs.minute()
         since_start, last_minute = _figures(totals), _figures(minute)
         # While the pool shrinks, runs go on in slots that it no longer counts.
-        busy = min(100.0, 100 * minute.busy / (minute.seconds * size))
-        engine = _use(usage.engine)
+        busy = min(100.0, 100 * minute.busy / (minute.seconds * pool.size))
+        engine, gateway = _use(usage.engine), None if usage.gateway == Use() else _use(usage.gateway)
+        use = None if gateway is None else gateway.cpu_percent
+        reason = pool.rest_reason if pool.resting else ""
         return EngineMetrics(
             uptime=totals.seconds,
-            size=size,
+            size=pool.size,
             active=self._runs.active,
             peak=self._runs.peak,
             waiting=self._runs.waiting,
@@ -61,9 +87,9 @@ class MetricsService:
             since_start=since_start,
             last_minute=last_minute,
             engine=engine,
-            gateway=None if usage.gateway == Use() else _use(usage.gateway),
+            gateway=gateway,
             host=HostFigures(cores=usage.cores, load=usage.load, memory=usage.memory, available=usage.available),
-            judgement=judge(last_minute, since_start, busy, engine.cpu_percent),
+            judgement=judge(last_minute, since_start, busy, engine.cpu_percent, use, reason),
         )
 
 

@@ -34,7 +34,7 @@ from engine.services.runs.service import RunService
 from engine.services.runs.uploads import BufferService
 from engine.services.scripts.service import ScriptService
 from engine.services.scripts.shared_code import SharedCode, kept_modules, shared_files
-from engine.services.text_diff import unified
+from engine.text_diff import unified
 from store.state.database import StateDB
 
 COMPARED_OUTPUT = 256 << 10

@@ -6,6 +6,9 @@ away (queue full, no memory, no sandbox) is a failure of the kind ``REFUSED``: i
 wrong in itself counts nowhere.
 
 Durations are of runs that began and were not cancelled. A queue wait is the time of a run that found no free slot.
+
+Beside that, runs are counted by script, caller and outcome. Who keeps figures over time takes these counts away once a
+minute (``RunMetrics.cut``), so they are of one minute and bounded.
 """
 
 from __future__ import annotations
@@ -13,9 +16,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import overload
+from typing import NamedTuple, overload
 
-from engine.models.runs import Outcome
+from engine.models.runs import Outcome, RunKind
 
 WINDOW = 60
 """Seconds of the sliding minute. The one that has begun is one of them."""
@@ -108,6 +111,70 @@ class RunTotals:
         return 100 * self.failed / counted if counted else None
 
 
+MOST_GROUPS = 2_000
+"""Different scripts, callers and outcomes together in one minute. What is more counts as ``OTHERS``."""
+
+OTHERS = "(others)"
+
+CODE = "(code)"
+"""Where runs of code that is no script are counted."""
+
+RENDERS = "(renders)"
+"""Where batches of macros are counted."""
+
+
+class GroupKey(NamedTuple):
+    """What runs are counted by together."""
+
+    script: str
+    caller: str
+    outcome: str
+
+
+def script_of(kind: str, name: str) -> str:
+    """Return what a run is counted by as its script."""
+    return name if kind == RunKind.SCRIPT else RENDERS if kind == RunKind.RENDER else CODE
+
+
+class GroupTally:
+    """Counts of runs of one key; durations in microseconds."""
+
+    __slots__ = ("count", "duration", "durations", "last_at", "longest", "shortest", "timed")
+
+    def __init__(self) -> None:
+        self.count = self.timed = self.duration = self.longest = 0
+        self.shortest = -1
+        """-1: none has a duration."""
+        self.durations: dict[int, int] = {}
+        """How many there are in each bin."""
+        self.last_at = 0.0
+
+    def time(self, us: int, bin_: int, count: int = 1) -> None:
+        """Count ``count`` durations."""
+        self.timed += count
+        self.duration += us * count
+        if us > self.longest:
+            self.longest = us
+        if us < self.shortest or self.shortest < 0:
+            self.shortest = us
+        self.durations[bin_] = self.durations.get(bin_, 0) + count
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What was counted since the cut before this one.
+
+    Attributes:
+        groups: Every run that has ended, once.
+        waits: Counts of queue waits and of the slots' use, up to the last full second.
+        through: When the last of these runs ended, in seconds since the epoch; 0 where none has.
+    """
+
+    groups: Mapping[GroupKey, GroupTally]
+    waits: Tally
+    through: float
+
+
 class Tally:
     """Counts of one second, or of many together; durations and waits in microseconds."""
 
@@ -139,6 +206,15 @@ class Tally:
         for name in _SUMS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
+    def add_waits(self, other: Tally) -> None:
+        """Add only what ``Cut.waits`` is of."""
+        self.contended += other.contended
+        self.waits += other.waits
+        self.waited += other.waited
+        self.longest_wait = max(self.longest_wait, other.longest_wait)
+        self.waits_timed_out += other.waits_timed_out
+        self.busy += other.busy
+
     def totals(self, seconds: float) -> RunTotals:
         ran = self.shortest >= 0
         return RunTotals(
@@ -149,7 +225,7 @@ class Tally:
             duration=self.duration / US,
             shortest=self.shortest / US if ran else None,
             longest=self.longest / US if ran else None,
-            percentiles=_percentiles(self.durations, self.shortest, self.longest),
+            percentiles=percentiles_of(self.durations, self.shortest, self.longest),
             contended=self.contended,
             waits=self.waits,
             waited=self.waited / US,
@@ -197,6 +273,10 @@ class RunMetrics:
         self._active: set[int] = set()
         self._waiting: dict[int, float] = {}
         """Since when each run waits for a slot."""
+        self._groups: dict[GroupKey, GroupTally] = {}
+        self._waits = Tally()
+        """Of the seconds since the last cut."""
+        self._through = 0.0
         self.peak = 0
 
     @property
@@ -224,11 +304,21 @@ class RunMetrics:
         if len(self._active) > self.peak:
             self.peak = len(self._active)
 
-    def ended(self, run_id: int, outcome: str, duration: float) -> None:
-        """Count a run. ``duration`` in seconds counts for those that a slot had."""
+    def ended(self, run_id: int, key: GroupKey, duration: float, at: float) -> None:
+        """Count a run.
+
+        Args:
+            run_id: Its number.
+            key: What it is counted by.
+            duration: In seconds; it counts for those that a slot had.
+            at: What its record has for its end, in seconds since the epoch.
+        """
         now = self._advance()
-        tally = self._now
+        tally, outcome = self._now, key.outcome
         tally.outcomes[outcome] = tally.outcomes.get(outcome, 0) + 1
+        group = self._groups.get(key) or self._group(key)
+        group.count += 1
+        group.last_at = self._through = at
         if run_id not in self._active:
             if self._wait_over(run_id, now) and outcome == Outcome.TIMEOUT:
                 tally.waits_timed_out += 1
@@ -244,14 +334,18 @@ class RunMetrics:
             tally.longest = us
         if us < tally.shortest or tally.shortest < 0:
             tally.shortest = us
-        bin_ = _bin(us)
+        bin_ = bin_of(us)
         tally.durations[bin_] = tally.durations.get(bin_, 0) + 1
         self._durations[bin_] = self._durations.get(bin_, 0) + 1
+        group.time(us, bin_)
 
-    def refused(self) -> None:
+    def refused(self, script: str, caller: str, at: float) -> None:
         """Count a request that the pool turned away."""
         self._advance()
         self._now.outcomes[REFUSED] = self._now.outcomes.get(REFUSED, 0) + 1
+        group = self._group(GroupKey(script, caller, REFUSED))
+        group.count += 1
+        group.last_at = at
 
     def used(self, cpu: float) -> None:
         """Count the processor time of a run's process, in seconds, when that is known: after the run's end."""
@@ -278,7 +372,32 @@ class RunMetrics:
         """Return percentiles of the last minute, in a tenth of the time that all its figures take."""
         self._advance()
         least = min((tally.shortest for tally in self._seconds if tally.shortest >= 0), default=-1)
-        return _percentiles(self._durations, least, max(tally.longest for tally in self._seconds))
+        return percentiles_of(self._durations, least, max(tally.longest for tally in self._seconds))
+
+    def cut(self) -> Cut:
+        """Take away what was counted since the last cut."""
+        found = self.pending()
+        self._groups, self._waits = {}, Tally()
+        return found
+
+    def pending(self) -> Cut:
+        """Return what the next cut would take."""
+        self._advance()
+        return Cut(self._groups, self._waits, self._through)
+
+    def durations(self) -> tuple[Mapping[int, int], float]:
+        """Return how many durations are in each bin since the engine's start, and their sum in seconds."""
+        self._advance()
+        everything = self._sum(self._past)
+        return everything.durations, everything.duration / US
+
+    def _group(self, key: GroupKey) -> GroupTally:
+        group = self._groups.get(key)
+        if group is None:
+            if len(self._groups) >= MOST_GROUPS:
+                key = GroupKey(OTHERS, OTHERS, key.outcome)
+            group = self._groups.setdefault(key, GroupTally())
+        return group
 
     def _sum(self, *more: Tally) -> Tally:
         together = Tally()
@@ -310,6 +429,7 @@ class RunMetrics:
         for begun in range(max(self._second, second - WINDOW) + 1, second + 1):
             self._now.busy += len(self._active) * (begun - self._at)
             self._at = float(begun)
+            self._waits.add_waits(self._now)
             self._leave(self._seconds[begun % WINDOW])
             self._now = self._seconds[begun % WINDOW] = Tally()
         self._second = second
@@ -332,22 +452,22 @@ def milliseconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 3)
 
 
-def _bin(us: int) -> int:
-    """The bin of a duration in microseconds: as wide as one, then twice as wide with each power of two."""
+def bin_of(us: int) -> int:
+    """Return the bin of a duration in microseconds: as wide as one, then twice as wide with each power of two."""
     shift = us.bit_length() - FINE
     return us if shift <= 0 else (shift << (FINE - 1)) + (us >> shift)
 
 
-def _middle(bin_: int) -> float:
-    """Microseconds in the middle of a bin."""
+def middle(bin_: int) -> float:
+    """Return the microseconds in the middle of a bin."""
     if bin_ < 1 << FINE:
         return bin_
     shift = (bin_ >> (FINE - 1)) - 1
     return ((bin_ - (shift << (FINE - 1))) << shift) + ((1 << shift) - 1) / 2
 
 
-def _percentiles(bins: Mapping[int, int], least: int, most: int) -> Percentiles:
-    """Percentiles of durations in bins, of which the extremes are known, in microseconds."""
+def percentiles_of(bins: Mapping[int, int], least: int, most: int) -> Percentiles:
+    """Return percentiles of durations in bins, of which the extremes are known, in microseconds."""
     if not bins:
         return Percentiles(None, None, None)
     ordered, count = sorted(bins.items()), sum(bins.values())
@@ -362,4 +482,4 @@ def _at_rank(ordered: Iterable[tuple[int, int]], rank: int) -> float:
         rank -= count
         if rank < 0:
             break
-    return _middle(bin_)
+    return middle(bin_)

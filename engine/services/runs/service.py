@@ -74,7 +74,7 @@ from engine.services.runs.condensed import (
     repeated_call,
 )
 from engine.services.runs.inputs import GivenInputs, SecretKeeper, given_inputs, is_much, kept_code
-from engine.services.runs.metrics import RunMetrics
+from engine.services.runs.metrics import GroupKey, RunMetrics, script_of
 from engine.services.runs.outputs import LeftBuffers, RunOutputs, small_ones
 from engine.services.runs.recorder import Recorder
 from engine.services.runs.records import output_chunk, run_file, run_info, run_row
@@ -600,12 +600,13 @@ class RunService:
         """
         self._batches.pop(run.info.id, None)
         run.end_output()
-        duration = time.time() - run.info.queued_at
-        self._metrics.ended(run.info.id, outcome, duration)
+        now = time.time()
+        duration = now - run.info.queued_at
+        self._metrics.ended(run.info.id, _counted_by(run.info, outcome), duration, now)
         info = replace(
             run.info,
             state=RunState.FINISHED,
-            finished_at=run.info.queued_at + duration,
+            finished_at=now,
             duration=duration,
             isolation=isolation,
             outcome=outcome,
@@ -650,7 +651,8 @@ class RunService:
         self._publish(run.info)
 
     def run_queue_moved(self, run: ActiveRun) -> None:
-        self._metrics.queued(run.info.id)
+        if run.info.queue_position is not None:  # else it waits for its environment, and not for a slot
+            self._metrics.queued(run.info.id)
         if run.kept_back is None:
             self._publish(run.info)
 
@@ -768,7 +770,7 @@ class RunService:
             ending = self._pool.submit(job)
         except (QueueFull, JobRejected) as refusal:
             if isinstance(refusal, (QueueFull, NotEnoughMemory, SandboxUnavailable)):
-                self._metrics.refused()
+                self._metrics.refused(script_of(run.info.kind, run.info.name), run.info.actor, time.time())
             raise refused_run(refusal) from None
         ending.add_done_callback(lambda future: self._ended(run, future))
 
@@ -908,13 +910,14 @@ class RunService:
         run.end_output()
         run.files = ending.files if not ending.files or self._kept(run) else ()
         # After the last change that it can report while it counts as running.
-        self._metrics.ended(run.info.id, ending.outcome, ending.duration)
+        now = time.time()
+        self._metrics.ended(run.info.id, _counted_by(run.info, ending.outcome), ending.duration, now)
         ending = self._explained(run.info, ending)
         run.finish(
             replace(
                 run.info,
                 state=RunState.FINISHED,
-                finished_at=time.time(),
+                finished_at=now,
                 duration=ending.duration,
                 isolation=ending.isolation or run.info.isolation,
                 outcome=ending.outcome,
@@ -1015,6 +1018,10 @@ class RunService:
         if not sees_run(actor, info):
             require(actor, Role.AUTHOR, "see other people's runs")
             require_every_script(actor, "see other runs than its own of these scripts")
+
+
+def _counted_by(info: RunInfo, outcome: Outcome) -> GroupKey:
+    return GroupKey(script_of(info.kind, info.name), info.actor, outcome.value)
 
 
 def _first_record(

@@ -28,7 +28,7 @@ from engine.registry.defaults import DEFAULTS_DECIDE, DEFAULTS_DIFF, DEFAULTS_LI
 from engine.services.access import Actor, Role, ServiceError
 from engine.services.operations import implements
 from engine.services.scripts.service import ScriptService, refused
-from engine.services.text_diff import unified
+from engine.text_diff import unified
 from store.errors import StoreError
 from store.files.scripts import ScriptFiles
 from store.project import SCRIPTS, Project

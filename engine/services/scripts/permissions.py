@@ -19,6 +19,7 @@ from typing import Protocol
 
 import msgspec
 
+from engine import text_diff
 from engine.models.permissions import (
     ON_PATHS,
     Access,
@@ -45,7 +46,6 @@ from engine.registry.scripts import (
 from engine.sandbox.grants import OpenedGrant
 from engine.sandbox.permissions import JudgedPermission, PathChanged, judge, open_grant
 from engine.sandbox.protected import ProtectedPaths
-from engine.services import text_diff
 from engine.services.access import Actor, Role, ServiceError
 from engine.services.audit import AuditService
 from engine.services.events import EventBus

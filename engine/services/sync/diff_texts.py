@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 
+from engine import text_diff
 from engine.models.sync import DiffChoice, DiffItem, DiffState
-from engine.services import text_diff
 from store.errors import NotFound, StoreError
 from store.files.save import sha256
 from store.files.scripts import ScriptFiles

@@ -1,0 +1,207 @@
+"""Figures in the console: below the pool's slots, and by script, caller and kind of failure. The engine is a real one;
+its figures are made up, so that pictures stay the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import figures_kit
+import pytest
+from console_support import Console, console, engine_project, write_script
+from pictures_support import check
+
+from engine.client.answers import EngineError
+from engine.models.metrics import AlertList, EngineMetrics, GroupedBy, ImpactLevel
+from engine.registry.metrics import ALERTS, METRICS, METRICS_GROUPS, METRICS_HISTORY, GroupParams
+from tui.messages import EngineAway
+from tui.screens import pool
+from tui.widgets.text_line import TextLine
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    with engine_project(tmp_path_factory.mktemp("figures") / "plant-a") as root:
+        write_script(root, "tags.py", "print('812 tags')\n")
+        yield root
+
+
+@dataclass
+class Answers:
+    """What the engine says of figures, and what it was asked."""
+
+    metrics: EngineMetrics = field(default_factory=figures_kit.metrics)
+    alerts: AlertList = field(default_factory=figures_kit.alerts)
+    problem: EngineError | None = None
+    looks: int = 0
+    asked: list[GroupParams] = field(default_factory=list)
+
+    def stand_in(self, c: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def metrics(*_args, **_options):
+            self.looks += 1
+            if self.problem is not None:
+                raise self.problem
+            return self.metrics
+
+        async def groups(params, *_args, **_options):
+            self.asked.append(params)
+            return figures_kit.groups(params.by)
+
+        async def history(*_args, **_options):
+            return figures_kit.history()
+
+        async def alerts(*_args, **_options):
+            return self.alerts
+
+        for operation, answer in (
+            (METRICS, metrics),
+            (METRICS_HISTORY, history),
+            (METRICS_GROUPS, groups),
+            (ALERTS, alerts),
+        ):
+            c.answer(monkeypatch, operation, answer)
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    monkeypatch.setattr(pool, "FIGURES_EVERY", 0.05)
+    return Answers()
+
+
+@pytest.fixture
+async def c(project, tmp_path, answers, monkeypatch):
+    async with console(project, tmp_path) as opened:
+        await opened.shows("defaults/tour.py", "pool [...] 0/3  queue 0")
+        answers.stand_in(opened, monkeypatch)
+        yield opened
+
+
+async def open_pool(c: Console) -> None:
+    await c.press("f4")
+    await c.shows("3 ready", "impact LOW", "CRITICAL since", "p50")
+
+
+async def test_the_pool_shows_figures_at_80x24(c):
+    await open_pool(c)
+    await check(c, "pool_figures")
+
+
+@pytest.mark.parametrize("size", [(120, 40), (160, 50)], ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_the_pool_shows_two_plots_where_there_is_room(project, tmp_path, answers, monkeypatch, size):
+    async with console(project, tmp_path, size=size) as c:
+        await c.shows("defaults/tour.py", "pool [...] 0/3  queue 0")
+        answers.stand_in(c, monkeypatch)
+        await open_pool(c)
+        await c.shows("latency: p50, and p99 above it")
+        await check(c, f"pool_figures_{size[0]}")
+
+
+async def test_sixteen_colours_and_the_linux_console_get_plain_signs(project, tmp_path, answers, monkeypatch):
+    async with console(project, tmp_path, sixteen_colours=True) as c:
+        await c.shows("defaults/tour.py", "pool [...] 0/3  queue 0")
+        answers.stand_in(c, monkeypatch)
+        await open_pool(c)
+        await c.shows("####")
+        assert c.text.isascii()
+        await check(c, "sixteen_pool_figures")
+
+
+async def test_a_change_is_shown_and_what_stays_is_not_drawn_again(c, answers, monkeypatch):
+    drawn: list[str] = []
+    update = TextLine.update
+
+    def updated(line, *args, **options):
+        drawn.append(line.id or "")
+        update(line, *args, **options)
+
+    await open_pool(c)
+    await c.settled()
+    monkeypatch.setattr(TextLine, "update", updated)
+    looks = answers.looks
+    await c.until(lambda: answers.looks > looks + 10, "the engine is asked again")
+    assert "figures-facts" not in drawn
+    assert "figures-host" not in drawn
+    answers.metrics = figures_kit.metrics(ImpactLevel.HIGH, 42, gateway=False)
+    await c.shows("impact HIGH", "health   42")
+    await c.hides("JVM")
+    assert "figures-facts" in drawn
+
+
+async def test_nothing_is_asked_while_another_screen_is_shown(c, answers):
+    await open_pool(c)
+    await c.press("escape")
+    await c.shows("Output")
+    looks = answers.looks
+    await c.press("f10")
+    await c.shows("No runs yet")
+    assert answers.looks == looks
+
+
+async def test_an_engine_that_refuses_or_is_away_is_said_in_place_of_figures(c, answers):
+    answers.problem = EngineError("forbidden", "alice may not see the figures.", None, 403)
+    await c.press("f4")
+    await c.shows("alice may not see the figures.")
+    answers.problem = None
+    await c.shows("impact LOW")
+    c.app._connection.connected.clear()
+    c.app.screen.post_message(EngineAway("It stopped.", None))
+    await c.until(lambda: answers.looks and "impact" not in c.text, "the figures are gone")
+
+
+async def test_figures_by_script_caller_and_failure(c, answers):
+    await open_pool(c)
+    await c.press("s")
+    await c.shows("figures by script   last 24 h   by runs, most first", "night/two words.py", "50 %", "2 more")
+    await check(c, "figures_by_script")
+    await c.press("b")
+    await c.shows("figures by caller", "token:dashboard")
+    await c.press("b")
+    await c.shows("figures by kind of failure", "script_error")
+    await check(c, "figures_by_failure")
+    await c.press("t")
+    await c.shows("last 7 days")
+    await c.press("T", "T")
+    await c.shows("last hour")
+    assert (answers.asked[-1].by, answers.asked[-1].hours) == (GroupedBy.ERROR, 1.0)
+
+
+async def test_rows_are_sorted_by_any_column(c):
+    def first() -> str:
+        return next(line.split()[0] for line in c.text.splitlines()[3:] if line.strip())
+
+    await open_pool(c)
+    await c.press("s")
+    await c.shows("by runs", "night/two words.py")
+    assert first() == "night/two"
+    await c.press("o")
+    await c.shows("by failed, most first")
+    assert first() == "tags.py"
+    await c.press("O")
+    await c.shows("by failed, least first")
+    assert first() != "tags.py"
+
+
+async def test_enter_leads_to_the_runs_and_to_their_output(c):
+    await c.open("tags.py")
+    await c.press("f5")
+    await c.shows("812 tags", "end of output")
+    await open_pool(c)
+    await c.press("s")
+    await c.shows("night/two words.py")
+    await c.press("enter")
+    await c.shows('script:"night/two words.py" since:24h', "No run matches")
+    await c.press("escape")
+    await c.shows("figures by script")
+    await c.press("down", "enter")
+    await c.shows("script:tags.py since:24h", "#1 ")
+    await c.press("enter")
+    await c.shows("812 tags", "[Output]")
+
+
+async def test_the_palette_leads_to_the_figures_by_script(c):
+    await c.press("ctrl+p")
+    await c.type("figures by")
+    await c.shows("Figures by script, caller or kind of failure")
+    await c.press("enter")
+    await c.shows("night/two words.py")
+    await c.press("escape")
+    await c.shows("impact LOW")

@@ -1,0 +1,364 @@
+"""The gateways that this user has named: what answers there, and the way to them."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.widgets import Static
+
+from engine.client.answers import EngineError, EngineUnreachable
+from engine.client.gateways import Gateway, Gateways, settings_file
+from engine.client.ownership import other_account
+from engine.client.starter import LaunchError
+from engine.client.target import REFUSED, OtherVersion, Target
+from engine.paths import EnginePaths
+from engine.registry.access import ACCESS_SELF
+from engine.registry.engine import ENGINE_INFO
+from tui.actions import Scope, action, bindings, footer_hints
+from tui.background import in_place_of_the_last
+from tui.connection import EngineConnection
+from tui.screens.full_screen import FullScreen
+from tui.text.sanitise import sanitise_line
+from tui.widgets.key_hints import KeyHints
+from tui.widgets.live_table import Column, LiveTable, TableRow
+from tui.widgets.row_list import RowList
+
+AT_ONCE = 16
+"""Gateways that are asked at the same time."""
+
+_COLUMNS = (
+    Column("", 2),
+    Column("gateway", 16),
+    Column("state", 14),
+    Column("role", 8),
+    Column("version", 8),
+    Column("where"),
+)
+
+OWNER = "owner"
+"""The role of who comes by the project's folder."""
+
+
+class GatewayState(StrEnum):
+    """What is known of a gateway; the value is what the table shows."""
+
+    HERE = "you are here"
+    ASKING = "asking ..."
+    ANSWERS = "answers"
+    IDLE = "no engine runs"
+    AWAY = "away"
+    REFUSES = "refuses"
+    VERSION = "other version"
+    UNUSABLE = "not usable"
+
+
+Identity = tuple[str, Path | None]
+
+
+def identity_of(target: Target) -> Identity:
+    """Return what tells a gateway from every other one: its engine, and as whom the user comes there."""
+    return target.key, target.token_file
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A gateway that the console can go to.
+
+    Attributes:
+        name: What the user calls it.
+        where: Its URL, socket or project.
+        groups: Names of its groups.
+        target: How it is reached; None where the file does not say it right.
+        problem: What is wrong with its entry, and what to do.
+    """
+
+    name: str
+    where: str
+    groups: tuple[str, ...] = ()
+    target: Target | None = None
+    problem: str = ""
+
+    @property
+    def identity(self) -> Identity:
+        """Tells it from every other one; two tokens for one engine are two gateways."""
+        return (self.name, None) if self.target is None else identity_of(self.target)
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayAnswer:
+    """What a look at a gateway found.
+
+    Attributes:
+        sentence: Why it is not as one would wish, and what to do.
+    """
+
+    state: GatewayState
+    role: str = ""
+    version: str = ""
+    sentence: str = ""
+
+
+def known_places(opened: Place) -> list[Place]:
+    """Return the gateways of the user's file in its order, after the place that the console was opened with.
+
+    Reads files, so it belongs into a thread.
+
+    Raises:
+        LaunchError: The file cannot be read, or something in it is wrong.
+    """
+    found = [place_of(gateway) for gateway in Gateways.load().by_name.values()]
+    if opened.identity in {place.identity for place in found}:
+        return found
+    if opened.target is not None and opened.name in {place.name for place in found}:
+        opened = replace(opened, name=opened.target.name)  # the name means another gateway since
+    return [opened, *found]
+
+
+def place_of(gateway: Gateway) -> Place:
+    """Return the place that an entry of the user's file names."""
+    try:
+        target = gateway.target(become=False)
+        _refuse_other_account(gateway.name, target)
+    except LaunchError as error:
+        return Place(gateway.name, gateway.place, gateway.groups, problem=_sentence(error))
+    return Place(gateway.name, gateway.place, gateway.groups, target)
+
+
+def _refuse_other_account(name: str, target: Target) -> None:
+    """Refuse a project for which root would become another account: that is for good, and for all other gateways too.
+
+    Raises:
+        LaunchError: It is such a one, or cannot be looked at.
+    """
+    if target.folder is not None and (other := other_account(EnginePaths(target.folder))) is not None:
+        raise LaunchError(
+            f"{name} is a project of {other}, and this console is another account's.",
+            f"Open it by itself: gatewright --gateway {name}",
+            exit_code=REFUSED,
+        )
+
+
+async def look_at(target: Target) -> GatewayAnswer:
+    """Ask a gateway who it is and what this user may do there; starts nothing there."""
+    try:
+        client = await target.reach("console")
+        if client is None:
+            return GatewayAnswer(GatewayState.IDLE, sentence="Its engine starts when you go there.")
+        try:
+            info = await client.call(ENGINE_INFO)
+            role = OWNER if target.folder is not None else (await client.call(ACCESS_SELF)).role
+        finally:
+            await client.close()
+    except OtherVersion as error:
+        return GatewayAnswer(GatewayState.VERSION, version=error.version, sentence=_sentence(error))
+    except LaunchError as error:
+        states = {REFUSED: GatewayState.REFUSES, 2: GatewayState.UNUSABLE}
+        return GatewayAnswer(states.get(error.exit_code, GatewayState.AWAY), sentence=_sentence(error))
+    except EngineError as error:
+        return GatewayAnswer(GatewayState.REFUSES, sentence=_sentence(error))
+    except EngineUnreachable as error:
+        return GatewayAnswer(GatewayState.AWAY, sentence=_sentence(error))
+    return GatewayAnswer(GatewayState.ANSWERS, role, info.version)
+
+
+def _sentence(error: LaunchError | EngineError | EngineUnreachable) -> str:
+    return f"{error.message} {error.hint}" if error.hint else error.message
+
+
+class GatewaysScreen(FullScreen[Place]):
+    """The result is the place to go to, or None.
+
+    Args:
+        opened: What the console was opened with.
+        here: Where the console is.
+        connection: To the engine there.
+        unsaved: Returns the paths of the unsaved texts of a target; called in a thread.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings(Scope.GATEWAYS)
+
+    def __init__(
+        self,
+        opened: Place,
+        here: Identity,
+        connection: EngineConnection | None,
+        unsaved: Callable[[Target], Sequence[str]],
+    ) -> None:
+        super().__init__()
+        self._opened = opened
+        self._here = here
+        self._connection = connection
+        self._unsaved_at = unsaved
+        self._unsaved: dict[str, Sequence[str]] = {}
+        self._places: dict[str, Place] = {}
+        self._answers: dict[str, GatewayAnswer] = {}
+        self._file_problem = ""
+        self._heading = Static(" gateways", id="gateways-heading", markup=False)
+        self._table = LiveTable(_COLUMNS, empty="reading ...", id="gateways")
+        self._detail = Static("", id="gateway-detail", markup=False)
+        self._advice = Static("", id="gateways-advice", markup=False)
+
+    def compose(self) -> ComposeResult:
+        yield self._heading
+        yield self._table
+        yield self._advice
+        yield self._detail
+        yield KeyHints(footer_hints(Scope.GATEWAYS))
+        yield self.too_small
+
+    def on_mount(self) -> None:
+        self._advice.display = False
+        self.set_focus(self.query_one("#gateways RowList"))
+        self.action_look_again()
+
+    # What is known of them.
+
+    def action_look_again(self) -> None:
+        """Read the file and ask every gateway again."""
+        self._answers.clear()
+        in_place_of_the_last(self, "gateways", self._look)
+
+    async def _look(self) -> None:
+        self._file_problem = ""
+        try:
+            places = await asyncio.to_thread(known_places, self._opened)
+        except LaunchError as error:
+            self._file_problem, places = _sentence(error), [self._opened]
+        self._unsaved = await asyncio.to_thread(self._unsaved_texts, places)
+        first = not self._places
+        self._places = {place.name: place for place in places}
+        self._show(cursor=self._name_here() if first else None)
+        if any(place.where.startswith("http") for place in places):
+            # Takes longer to load than a look takes; keys go on meanwhile.
+            await asyncio.to_thread(importlib.import_module, "engine.client.https")
+        room = asyncio.Semaphore(AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            for place in places:
+                if place.target is not None and place.identity != self._here:
+                    group.create_task(self._ask(place.name, place.target, room))
+
+    def _unsaved_texts(self, places: Sequence[Place]) -> dict[str, Sequence[str]]:
+        return {place.name: self._unsaved_at(place.target) for place in places if place.target is not None}
+
+    async def _ask(self, name: str, target: Target, room: asyncio.Semaphore) -> None:
+        async with room:
+            self._answers[name] = await look_at(target)
+        self._show()
+
+    def on_engine_connected(self) -> None:
+        self._show()
+
+    def on_engine_away(self) -> None:
+        self._show()
+
+    # Actions.
+
+    def action_go_there(self) -> None:
+        place = self._place
+        if place is None:
+            return
+        if place.target is None:
+            self.notify_error(place.problem)
+            return
+        self.dismiss(place)
+
+    def action_leave_gateways(self) -> None:
+        self.dismiss(None)
+
+    @on(RowList.Moved)
+    def _moved(self) -> None:
+        self._show_detail()
+
+    @on(RowList.Chosen)
+    def _chosen(self, event: RowList.Chosen) -> None:
+        event.stop()
+        self.action_go_there()
+
+    # Showing.
+
+    @property
+    def _place(self) -> Place | None:
+        """The one under the cursor."""
+        return self._places.get(self._table.current or "")
+
+    def _name_here(self) -> str | None:
+        return next((place.name for place in self._places.values() if place.identity == self._here), None)
+
+    def _answer(self, place: Place) -> GatewayAnswer:
+        if place.target is None:
+            return GatewayAnswer(GatewayState.UNUSABLE, sentence=place.problem)
+        if place.identity != self._here:
+            return self._answers.get(place.name, GatewayAnswer(GatewayState.ASKING))
+        connection = self._connection
+        if connection is None or connection.info is None or not connection.connected.is_set():
+            return GatewayAnswer(GatewayState.HERE, sentence="" if connection is None else connection.problem)
+        return GatewayAnswer(GatewayState.HERE, connection.role or OWNER, connection.info.version)
+
+    def _show(self, cursor: str | None = None) -> None:
+        self._table.show_rows([self._row(place) for place in self._places.values()], cursor=cursor)
+        self._heading.update(self._sum())
+        advice = sanitise_line(self._file_problem) or self._what_to_do()
+        self._advice.update(advice)
+        self._advice.set_class(bool(self._file_problem), "-problem")
+        self._advice.display = bool(advice)
+        self._show_detail()
+
+    def _sum(self) -> Text:
+        text = Text(no_wrap=True, overflow="ellipsis")
+        answers = [self._answer(place) for place in self._places.values()]
+        there = sum(answer.state in (GatewayState.ANSWERS, GatewayState.HERE) for answer in answers)
+        asking = sum(answer.state is GatewayState.ASKING for answer in answers)
+        text.append(f" {len(answers)} gateway{'' if len(answers) == 1 else 's'}", "bold")
+        text.append(f"   {there} answer{'s' if there == 1 else ''}")
+        text.append(f"   asking {asking}" if asking else "")
+        return text
+
+    def _what_to_do(self) -> str:
+        """Say how a gateway gets a name, where there is none."""
+        if any(place.identity != self._opened.identity for place in self._places.values()):
+            return ""
+        return (
+            f"No other gateways yet. Name one on the command line, then {action('look_again').key} looks again:\n"
+            "  gatewright gateways add gw-02 --url https://gw-02:9089 --token-file FILE\n"
+            f"They are kept in {sanitise_line(str(settings_file()))}; gatewright help gateways has more."
+        )
+
+    def _row(self, place: Place) -> TableRow:
+        answer = self._answer(place)
+        here, unsaved = place.identity == self._here, self._unsaved.get(place.name)
+        mark = f"{'>' if here else ' '}{'*' if unsaved else ' '}"
+        state = answer.state
+        tone = "accent" if here else "" if state in (GatewayState.ANSWERS, GatewayState.IDLE) else "danger"
+        if state is GatewayState.ASKING:
+            tone = "dim"
+        cells = (mark, place.name, str(state), answer.role or "-", answer.version or "-", place.where)
+        return TableRow(place.name, tuple(map(sanitise_line, cells)), tone)
+
+    def _show_detail(self) -> None:
+        place = self._place
+        if place is None:
+            self._detail.update("")
+            return
+        unsaved = self._unsaved.get(place.name, ())
+        facts = [
+            self._answer(place).sentence,
+            f"Unsaved there: {_names(unsaved)}." if unsaved else "",
+            f"Groups: {', '.join('@' + group for group in place.groups)}." if place.groups else "",
+        ]
+        self._detail.update(sanitise_line("  ".join(filter(None, facts))))
+
+
+def _names(names: Sequence[str]) -> str:
+    """Name texts in a sentence: up to two, and the number of the others."""
+    shown = [name or "a text without a name" for name in names]
+    return ", ".join(shown[:2]) + (f" and {len(shown) - 2} more" if len(shown) > 2 else "")
