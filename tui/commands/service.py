@@ -71,14 +71,14 @@ def install(
 ) -> None:  # fmt: skip
     """Install the engine as a service of systemd, or bring one up to date.
 
-    The host's service runs as an account of its own and is shared with a group, as @ID; without --project, its project
-    is in /var/lib/gatewright/ID. Called again it keeps what is not named, and writes its unit again; settings and what
-    you have changed by systemctl edit stay.
+    The host's service takes root, runs as an account of its own and is shared with a group, as @ID; without --project,
+    its project is in /var/lib/gatewright/ID. Called again it keeps what is not named, and brings its unit up to date;
+    settings and what you have changed by systemctl edit stay.
 
     \b
     Examples:
-      sudo gatewright engine install --id plant
-      sudo gatewright engine install --project /srv/plant-a --group plant --print
+      gatewright engine install --id plant
+      gatewright engine install --project /srv/plant-a --group plant --print
       gatewright engine install --user --project ~/plant-a
     """
     from engine.client.service.installing import Wanted, plan_installation
@@ -121,7 +121,7 @@ def uninstall(
 
     \b
     Examples:
-      sudo gatewright engine uninstall --id plant
+      gatewright engine uninstall --id plant
       gatewright engine uninstall --user --project ~/plant-a
     """
     from engine.client.service.installing import Wanted, plan_removal

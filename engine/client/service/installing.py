@@ -476,15 +476,17 @@ class _Removing:
         others = [one for one in host.services() if one.id != service.id]
         account, gid = host.account(service.account), host.group(service.group)
         goes = service.made_account and account is not None and not any(one.account == account.name for one in others)
+        notes = []
         if goes and account is not None and _owner(host.at(service.project)) == account.uid:
-            return [f"The account {account.name} stays, since the project is its own. Later: userdel {account.name}"]
+            goes = False
+            notes = [f"The account {account.name} stays, since the project is its own. Later: userdel {account.name}"]
         if goes:
             self._do(f"remove the account {service.account}", lambda: host.remove_account(service.account))
         primary = account is not None and account.gid == gid and not goes
         used = primary or any(one.group == service.group for one in others)
         if service.made_group and gid is not None and not used:
             self._do(f"remove the group {service.group}", lambda: host.remove_group(service.group))
-        return []
+        return notes
 
 
 def _remove_empty(folder: Path) -> None:

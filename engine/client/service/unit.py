@@ -70,7 +70,7 @@ HARDENING = (
     Directive("RestrictRealtime", "yes", "sched_setscheduler for realtime", True),
     Directive("LockPersonality", "yes", "personality", True),
     Directive("SystemCallArchitectures", "native", "every call by the 32-bit interface", True),
-    Directive("SystemCallFilter", CALLS, "all others: bpf, ptrace, perf_event_open, kexec_load and so on", True),
+    Directive("SystemCallFilter", CALLS, "all others, such as bpf, ptrace, kexec_load", True),
     Directive("SystemCallErrorNumber", "EPERM", "nothing: what is refused gets an error, no signal", True),
     Directive("KeyringMode", "private", "keyctl for the keys of others"),
     Directive("UMask", "0077", "nothing: files are for the account alone", True),
