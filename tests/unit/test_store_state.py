@@ -170,6 +170,8 @@ async def test_runs_of_a_dead_engine_become_interrupted(state: StateDB) -> None:
     ]
     assert [rows[n].output_complete for n in (1, 2, 3)] == [False, True, True]
     assert await state.output(1) == [piece(1)]
+    told = [(row.at, row.action, row.subject.split()[0], row.details["outcome"]) for row in await state.audit.newest(9)]
+    assert told == [(9.0, "run", "#2", "interrupted"), (9.0, "run", "#1", "interrupted")]
 
 
 async def killed(state: StateDB) -> None:
