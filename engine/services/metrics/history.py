@@ -127,6 +127,7 @@ class MetricHistoryService:
         self._minutes: list[tuple[SpanRow, list[GroupRow]]] = []
         """Those that are over and not written."""
         self._through = 0.0
+        self._pruned_at = 0.0
         self._counters: dict[str, dict[str, int]] = {}
         self._recovered = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -158,9 +159,12 @@ class MetricHistoryService:
         """Take the counts of the time since the last cut, and write them; what cannot be written waits."""
         self._take(usage)
         await self._write()
-        if self._recovered.is_set():
-            with suppress(StoreError):  # the next minute tries again
-                await self._records.prune(self._clock())
+        now = self._clock()
+        if self._recovered.is_set() and abs(now - self._pruned_at) >= HOUR:
+            self._pruned_at = now
+            with suppress(StoreError):  # the next hour tries again
+                while await self._records.prune(now):
+                    await asyncio.sleep(PAUSE)
 
     def script_counters(self) -> Mapping[str, Mapping[str, int]]:
         """Return runs since the engine's start by script and outcome; of the scripts that came last, together."""
