@@ -112,7 +112,7 @@ async def test_what_its_log_says_counts_and_each_change_is_told_once(
         await asyncio.sleep(0.01)
     watch._log = None  # the half minute is over
     await looked(watch, engine, 0)
-    assert caplog.messages[-1] == "0 of 3 slots rest still: the host has room again"
+    assert caplog.messages[-1] == "no slot rests: the host has room again"
 
 
 async def test_a_log_that_cannot_be_read_is_a_problem_that_says_where_it_is_named(engine: Engine) -> None:

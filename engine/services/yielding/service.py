@@ -158,8 +158,10 @@ class YieldService:
         size = self._pool.size
         if resting > before:
             log.warning("%d of %d slots rest. %s", resting, size, reason)
+        elif resting:
+            log.info("%d of %d slots still rest: the host has room again", resting, size)
         else:
-            log.info("%d of %d slots rest still: the host has room again", resting, size)
+            log.info("no slot rests: the host has room again")
         engine = Actor("engine", self._owner.uid, Role.ADMIN)
         self._audit.tell(engine, "engine", "yield", "pool", resting=resting, size=size, reason=reason)
 
