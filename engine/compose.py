@@ -47,6 +47,7 @@ from engine.services.disk_space import SpaceCheck, short_of_space
 from engine.services.documents.index import DocumentIndex
 from engine.services.documents.service import DocumentService
 from engine.services.events import EventBus
+from engine.services.evidence import EvidenceService
 from engine.services.git import GitService
 from engine.services.macros.library import MacroLibrary
 from engine.services.macros.local import LocalExecutor
@@ -166,6 +167,7 @@ class EngineParts:
     interpreters: Interpreters
     packages: PackageService
     backup: BackupService
+    evidence: EvidenceService
     script_environments: ScriptEnvironments
     yielding: YieldService
 
@@ -444,6 +446,7 @@ async def compose(
         interpreters=interpreters,
         packages=packages,
         backup=backup,
+        evidence=EvidenceService(project, runs, state, scripts, script_environments, builds, pool, audit),
         script_environments=script_environments,
         yielding=yielding,
     )

@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "git": "tui.commands.git:git",
         "stats": "tui.commands.stats:stats",
         "audit": "tui.commands.audit:audit",
+        "evidence": "tui.commands.evidence:evidence",
         "token": "tui.commands.token:token",
         "secrets": "tui.commands.secrets:secrets",
         "assistant": "tui.commands.assistant:assistant",

@@ -15,7 +15,7 @@ REFUSED = "refused"
 
 _LIKE = "LIKE ? ESCAPE '!'"
 
-_NAMED = "CASE WHEN subject GLOB '#[0-9]*' THEN substr(subject, instr(subject, ' ') + 1) ELSE subject END"
+NAMED = "CASE WHEN subject GLOB '#[0-9]*' THEN substr(subject, instr(subject, ' ') + 1) ELSE subject END"
 """What a record is about, without the number of a run: as index ``audit_by_name`` has it."""
 
 
@@ -76,7 +76,7 @@ class AuditFilter:
         if self.subject.startswith("#"):
             found.append((f"subject {_LIKE}", (_escaped(self.subject.split()[0]) + " %",)))
         elif self.subject:
-            found.append((f"{_NAMED} = ?", (self.subject,)))
+            found.append((f"{NAMED} = ?", (self.subject,)))
         if self.since is not None or self.until is not None:
             found.append(("at >= ? AND at < ?", self._span()))
         for word in self.what.split():

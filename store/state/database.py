@@ -23,6 +23,7 @@ from store.state.approvals import Approvals
 from store.state.assistant_use import AssistantUse
 from store.state.audit import Audit, AuditEvent
 from store.state.audit_export import AuditExport
+from store.state.audit_slice import AuditSlice
 from store.state.authors import Authors
 from store.state.condensed import CondensedRecords, CondensedRow, record_condensed
 from store.state.environment_approvals import EnvironmentApprovals
@@ -85,6 +86,7 @@ class StateDB:
         self.assistant_use = AssistantUse(database)
         self.audit = Audit(database, database.path.with_name("audit.head"))
         self.audit_export = AuditExport(self.audit, database.path.parent)
+        self.audit_slice = AuditSlice(database)
         self.began = beginning.began
         """When these records were begun: what is older may have been in others, which are lost."""
         self.authors = Authors(database)
@@ -233,14 +235,12 @@ class StateDB:
             before: Only runs with a smaller id.
             wanted: Only these.
         """
-        where, chosen = (wanted or RunFilter()).where(before)
-        values = (*chosen, limit)
-        rows = await self._database.read(
-            lambda connection: connection.execute(
-                f"{_SELECT_SUMMARY}{where} ORDER BY id DESC LIMIT ?", values
-            ).fetchall()
-        )
-        return [_row(row) for row in rows]
+
+        def work(connection: sqlite3.Connection) -> list[Any]:
+            where, values = (wanted or RunFilter()).where(connection, before)
+            return connection.execute(f"{_SELECT_SUMMARY}{where} ORDER BY id DESC LIMIT ?", (*values, limit)).fetchall()
+
+        return [_row(row) for row in await self._database.read(work)]
 
     async def output(self, run_id: int, after: int = 0, limit: int = 1_000) -> list[OutputRow]:
         """Up to ``limit`` pieces of a run's output, from the one with ``seq`` = ``after`` on."""

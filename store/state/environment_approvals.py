@@ -37,6 +37,15 @@ class EnvironmentApprovals:
         found = [EnvironmentApprovalRow(**dict(zip(_COLUMNS, values, strict=True))) for values in rows]
         return {row.request: row for row in found}
 
+    async def at(self, request: str, when: float) -> EnvironmentApprovalRow | None:
+        """Return the approval that counted for a request at a time; None if none did."""
+        query = (
+            f"{_SELECT} WHERE request = ? AND state = 'approved' AND decided_at <= ? "
+            "AND (superseded_at IS NULL OR superseded_at > ?) ORDER BY id DESC LIMIT 1"
+        )
+        rows = await self._database.read(lambda connection: connection.execute(query, (request, when, when)).fetchall())
+        return EnvironmentApprovalRow(**dict(zip(_COLUMNS, rows[0], strict=True))) if rows else None
+
 
 def _decide(connection: sqlite3.Connection, row: EnvironmentApprovalRow) -> None:
     connection.execute(

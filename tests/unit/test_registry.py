@@ -48,7 +48,7 @@ def test_every_operation_has_one_method_and_it_returns_what_the_row_says() -> No
     methods = list(implementations())
     served = (*OPERATIONS, *COMPAT_OPERATIONS)
     assert sorted(method.operation.name for _, method in methods) == sorted(op.name for op in served)
-    streams = {"AsyncIterator[RunItem]", "EventStream", "bytes | memoryview", "msgspec.Raw"}
+    streams = {"AsyncIterator[RunItem]", "EventStream", "Text", "bytes | memoryview", "msgspec.Raw"}
     for kind, method in methods:
         answer = inspect.get_annotations(method)["return"]
         assert answer in {method.operation.answer.__name__, *streams}, f"{kind.__name__}.{method.__name__}: {answer}"
@@ -153,7 +153,7 @@ ABOVE_VIEWER = {
         "sync.rebuild tasks.cancel"
     ),
     "admin": (
-        "audit.list audit.verify backup engine.stop environments.create environments.remove git.trust "
+        "audit.list audit.verify backup engine.stop environments.create environments.remove evidence git.trust "
         "packages.bundle packages.install packages.install_bundle packages.uninstall packages.upgrade "
         "permissions.approve permissions.begin_edits permissions.end_edits permissions.refuse "
         "permissions.renew_edits pool.resize pool.restart python.add python.remove python.use retention.prune "
@@ -165,7 +165,7 @@ PATIENT = {
     "audit.verify", "backup", "environments.create", "packages.bundle", "packages.install", "packages.install_bundle",
     "packages.plan", "packages.uninstall", "packages.upgrade", "permissions.approve", "permissions.review",
     "python.use", "render.begin", "render.documents", "render.reads", "retention.prune", "runs.buffer", "runs.file",
-    "sync.apply", "sync.diff", "sync.rebuild",
+    "evidence", "sync.apply", "sync.diff", "sync.rebuild",
 }  # fmt: skip
 
 

@@ -18,12 +18,14 @@ TOPICS = {
     "access": "accounts, roles, tokens, shared projects, TLS, a proxy in front",
     "api": "the REST API, with recipes for curl, requests and asyncio",
     "buffers": "large data into runs and out of them, without copies",
+    "evidence": "what proves a run in one file, and how that is verified",
     "gateways": "names for gateways, tokens and sockets for them, one script on many",
     "installation": "install, upgrade, offline, backup, another host or account, uninstall",
     "jython": "Python 3 from Jython scripts on the gateway",
     "macros": "tags in documents, the macros that come with a project, writing one",
     "packages": "packages, environments, Python versions, wheelhouses, what scripts may import",
     "scripts-api": "what a script asks the engine by import gatewright",
+    "service": "systemd units and their restrictions, reverse proxies, containers",
 }
 
 

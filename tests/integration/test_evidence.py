@@ -1,0 +1,267 @@
+"""Evidence of real runs: what is in the file, what never is, and that it is verified on a host without the project."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from cli_support import PROGRAM, CliProject, cli_project
+
+import tui
+from engine import Engine
+from engine.evidence_check import CheckedEvidence, check, digest
+from engine.models.access import TokenRequest
+from engine.models.engine import PruneRequest
+from engine.models.permissions import ApproveRequest, Grant
+from engine.models.runs import RunKind, RunRequest
+from engine.models.scripts import SaveRequest
+from engine.registry.evidence import EvidenceParams
+from engine.services.access import ServiceError
+
+SECRET = "geheim-4711"
+
+HELP = (Path(tui.__file__).parent / "help" / "evidence.md").read_text()
+
+SHARED = "FACTOR = 3\n"
+SCRIPT = """\
+# /// script
+# [tool.gatewright]
+# title = "Watch"
+# entrypoint = "main"
+# [tool.gatewright.limits]
+# timeout = 20
+# [tool.gatewright.params]
+# n = {{ type = "int" }}
+# key = {{ type = "str", secret = true, default = "" }}
+# [tool.gatewright.permissions]
+# read = ["{folder}"]
+# ///
+import sys
+from lib.factor import FACTOR
+
+def main(n, key):
+    print("öut")
+    print("err", file=sys.stderr)
+    return [n * FACTOR, len(key)]
+"""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Engine]:
+    folder = tmp_path_factory.mktemp("evidence")
+    (folder / "data").mkdir()
+    async with Engine.open(folder / "plant", pool_size=1) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def watch(engine: Engine) -> int:
+    """A run of a script with shared code, an approval and a secret."""
+    owner, folder = engine.owner, engine.project.root.parent / "data"
+    await engine.scripts.save("lib/factor.py", SaveRequest(text=SHARED), owner)
+    await engine.scripts.save("own/watch.py", SaveRequest(text=SCRIPT.format(folder=folder)), owner)
+    review = await engine.permissions.review("own/watch.py", owner)
+    asked = [Grant(access=one.access, path=one.canonical or "") for one in review.asked]
+    await engine.permissions.approve(
+        "own/watch.py", ApproveRequest(sha256=review.sha256, grants=asked, shared=[*review.shared]), owner
+    )
+    run = await engine.call_script("own/watch.py", params={"n": 4, "key": SECRET})
+    assert run.value == [12, len(SECRET)], (run.error, run.traceback)
+    return run.id
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def made(engine: Engine, run_id: int, **wanted: bool) -> bytes:
+    params = EvidenceParams(run_id=run_id, **wanted)  # type: ignore[arg-type]
+    return await engine.evidence.evidence(params, engine.owner, "cli")
+
+
+async def evidence(engine: Engine, run_id: int, **wanted: bool) -> CheckedEvidence:
+    checked = check(await made(engine, run_id, **wanted))
+    assert checked.problems == []
+    return checked
+
+
+def records(found: CheckedEvidence) -> list[dict[str, Any]]:
+    kept: list[dict[str, Any]] = found.evidence["audit"]["records"]
+    return kept
+
+
+async def test_it_has_what_ran_and_by_whose_leave_and_hashes_of_the_rest(engine: Engine, watch: int) -> None:
+    found = (await evidence(engine, watch)).evidence
+    info = await engine.runs.get(watch, engine.owner)
+    saved = await engine.scripts.load("own/watch.py")
+    assert found["code"] == {"text": saved.text, "sha256": info.code_sha256, "size": len(saved.text.encode())}
+    assert [(one["path"], one["text"]) for one in found["shared"]] == [("lib/factor.py", SHARED)]
+    assert (found["header"]["entrypoint"], found["header"]["timeout"]) == ("main", 20)
+    assert found["run"]["outcome"] == "ok"
+    assert found["run"]["actor"] == engine.owner.name
+    [grant] = found["run"]["grants"]
+    assert found["approval"]["grants"] == [grant]
+    assert (found["approval"]["by"], found["approval"]["superseded_at"]) == (engine.owner.name, None)
+    assert found["isolation"]["proven"] == info.isolation
+    assert found["isolation"]["host_now"]["level"] == engine.modes.restricted.level
+    assert found["limits"]["timeout"] == 20.0
+    assert found["interpreter"]["python"] == engine.pool.environment.version
+    assert found["inputs"]["sha256"] == info.inputs_sha256
+    assert found["inputs"]["secrets"] == [{"place": "params", "name": "key"}]
+    assert found["output"]["stdout"] == {"sha256": digest("öut\n".encode()), "size": 5}
+    assert found["output"]["complete"]
+    assert found["result"]["value"] == {"sha256": digest(b"[12,11]"), "size": 7}
+
+
+async def test_texts_of_what_went_in_and_out_come_only_when_they_are_asked_for_and_a_secret_never(
+    engine: Engine, watch: int
+) -> None:
+    short, long = await made(engine, watch), await made(engine, watch, inputs=True, output=True)
+    assert b"12,11" not in short
+    found = check(long).evidence
+    assert (found["output"]["stdout"]["text"], found["output"]["stderr"]["text"]) == ("öut\n", "err\n")
+    assert found["result"]["value"]["text"] == "[12,11]"
+    assert json.loads(found["inputs"]["text"])["params"] == {"n": 4}
+    for file in (short, long):
+        assert SECRET.encode() not in file
+
+
+async def test_every_record_of_the_audit_is_as_the_engine_has_it_and_the_file_itself_is_on_record(
+    engine: Engine, watch: int
+) -> None:
+    file = await made(engine, watch)
+    rows = {row.seq: row for row in await engine.state.audit.page(0, 500)}
+    kept = records(check(file))
+    assert all(asdict(rows[record["seq"]]) == record for record in kept)
+    subjects = {(record["action"], record["subject"]) for record in kept}
+    assert {("save", "own/watch.py"), ("save", "lib/factor.py"), ("approved", "own/watch.py")} <= subjects
+    newest = rows[max(rows)]
+    assert (newest.action, newest.details["sha256"]) == ("evidence", digest(file))
+    numbers = {record["seq"] for record in kept}
+    for number in check(file).evidence["audit"]["about"]:
+        assert {number - 1, number} - {0} <= numbers, "each has the one before it"
+
+
+async def test_a_run_of_a_token_has_its_own_record_among_them(engine: Engine, watch: int) -> None:
+    token = await engine.tokens.create(TokenRequest(name="dash", role="operator"), engine.owner, "cli")
+    run = await engine.run(
+        RunRequest(kind=RunKind.SCRIPT, script="own/watch.py", params={"n": 1}),
+        engine.callers.by_token(token.token, ""),
+    )
+    found = await evidence(engine, run.id)
+    about = [one for one in records(found) if one["subject"] == f"#{run.id} own/watch.py" and one["action"] == "run"]
+    assert [one["actor"] for one in about] == ["token:dash"]
+    assert not any("no record of the run itself" in note for note in found.evidence["notes"])
+
+
+async def test_what_retention_has_removed_is_said(engine: Engine) -> None:
+    run = await engine.execute("print('long ago')\nresult = 2")
+    assert (await evidence(engine, run.id)).evidence["output"]["complete"]
+    await engine.retention.prune(PruneRequest(output_days=0), engine.owner)
+    found = (await evidence(engine, run.id, output=True)).evidence
+    assert (found["output"]["kept"], found["output"]["recorded"], found["output"]["complete"]) == (0, 9, False)
+    assert any("retention has removed it" in note for note in found["notes"])
+    assert found["result"]["value"]["text"] == "2"
+
+
+async def test_packages_that_were_changed_since_are_not_taken_for_those_of_then(engine: Engine) -> None:
+    run = await engine.execute("result = 1")
+    assert (await evidence(engine, run.id)).evidence["interpreter"]["changed_since"] == []
+    engine.audit.tell(engine.owner, "cli", "packages_install", "default", lock="0" * 64, changed=["x 1"])
+    found = (await evidence(engine, run.id)).evidence
+    [number] = found["interpreter"]["changed_since"]
+    assert any(f"has changed since the run (audit records {number})" in note for note in found["notes"])
+    assert number in found["audit"]["about"]
+
+
+async def test_a_run_that_goes_on_or_is_none_is_refused_in_a_sentence(engine: Engine) -> None:
+    with pytest.raises(ServiceError, match="There is no run 4711"):
+        await made(engine, 4711)
+    active = await engine.runs.launch(
+        RunRequest(kind=RunKind.EXEC, code="import time\ntime.sleep(600)"), engine.owner, "cli"
+    )
+    with pytest.raises(ServiceError, match="goes on, and evidence is of what has happened") as refused:
+        await made(engine, active.info.id)
+    assert refused.value.status == 409
+    await engine.runs.cancel(active.info.id, engine.owner)
+    assert (await evidence(engine, active.info.id)).evidence["run"]["outcome"] == "cancelled"
+
+
+async def test_a_failed_run_and_a_hostile_name_are_evidence_too(engine: Engine) -> None:
+    request = RunRequest(kind=RunKind.EXEC, code='1 / 0  # \x1b[31m "quoted"', name="#1 own/watch.py %_")
+    run = await engine.run(request)
+    found = (await evidence(engine, run.id, output=True)).evidence
+    assert found["run"]["error"]["type"] == "ZeroDivisionError"
+    assert "ZeroDivisionError" in found["result"]["traceback"]["text"]
+    assert found["code"]["text"] == request.code
+
+
+@pytest.fixture(scope="module")
+def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CliProject]:
+    with cli_project(tmp_path_factory.mktemp("cli-evidence") / "plant") as project:
+        assert project.call("exec", "print(2)\nresult = [1.5, 'ü']").returncode == 0
+        yield project
+
+
+def verified(file: Path, elsewhere: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Call the command as on a host that has nothing but the file."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(elsewhere), "LANG": "C.UTF-8"}
+    command = [PROGRAM, "evidence", "--verify", str(file), *options]
+    return subprocess.run(
+        command, cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+async def test_the_command_writes_a_file_that_is_verified_elsewhere_and_no_more_after_one_byte(
+    plant: CliProject, tmp_path: Path
+) -> None:
+    def work() -> None:
+        done = plant.call("evidence", "1", "-o", str(tmp_path), "--output")
+        assert done.returncode == 0, done.stderr
+        file = tmp_path / "evidence-1.json"
+        assert file.stat().st_mode & 0o777 == 0o600
+        again = plant.call("evidence", "1", "-o", str(tmp_path))
+        assert (again.returncode, "nothing is overwritten" in again.stderr) == (5, True)
+        (elsewhere := tmp_path / "elsewhere").mkdir()
+        good = verified(file, elsewhere)
+        assert good.returncode == 0, good.stderr
+        assert "everything in the file fits together" in good.stderr
+        assert digest(file.read_bytes()) in good.stdout
+        assert digest(file.read_bytes())[:12] in plant.call("audit", "--what", "evidence").stdout
+        assert not list(elsewhere.iterdir())
+        recipe = textwrap.dedent(HELP.split("line feed:\n\n")[1].split("\n\n")[0]).replace("evidence-41", "evidence-1")
+        subprocess.run([sys.executable, "-c", recipe], cwd=tmp_path, check=True, timeout=60)
+        data = file.read_bytes()
+        file.write_bytes(data.replace(b'"text":"2\\n"', b'"text":"3\\n"'))
+        bad = verified(file, elsewhere)
+        assert bad.returncode == 1
+        assert "What the run wrote to stdout was changed" in bad.stderr
+        told = json.loads(verified(file, elsewhere, "--json").stdout)
+        assert len(told["problems"]) == 2
+        assert told["run"]["id"] == 1
+        file.write_bytes(b"\x00" * 100)
+        assert verified(file, elsewhere).returncode == 1
+        assert verified(tmp_path / "nothing", elsewhere).returncode == 2
+
+    await asyncio.to_thread(work)
+
+
+async def test_the_command_says_what_is_wrong_with_its_arguments(plant: CliProject) -> None:
+    def work() -> None:
+        for arguments in ((), ("1", "--verify", "x"), ("x",), ("--verify",)):
+            done = plant.call("evidence", *arguments)
+            assert (done.returncode, done.stdout) == (2, ""), arguments
+        missing = plant.call("evidence", "4711", "-o", "/nowhere/at/all.json")
+        assert missing.returncode != 0
+        assert "Traceback" not in missing.stderr
+
+    await asyncio.to_thread(work)
