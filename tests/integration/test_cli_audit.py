@@ -37,25 +37,26 @@ def test_what_was_done_is_on_record_and_can_be_verified(tmp_path: Path) -> None:
         checked = project.json("audit", "--verify")
         assert (checked["records"], "problem" in checked) == (9, False)
         head = checked["head"]
+        records = project.json("audit")["records"]
         named = project.call("audit", "--verify", "--head", head.upper())
         assert named.returncode == 0
         assert "That head is record 9's" in named.stdout
-        wrong = project.call("audit", "--verify", "--head", "0" * 64)
-        assert (wrong.returncode, "No audit record has that head" in wrong.stderr) == (1, True)
-        assert project.call("audit", "--verify", "--head", "12").returncode == 2
-        assert project.call("audit", "--head", head).returncode == 2
-        assert project.call("audit", "--since", "nonsense").returncode == 2
+        told = (str(root), records[0]), ("/srv/other", records[0] | {"sha256": "0" * 64}), (str(root), records[4])
+        lines = [
+            f"gatewright-audit[7]: project {json.dumps(where)} record {one['seq']} head {one['sha256']}\n"
+            for where, one in told
+        ]
+        compared = project.call("audit", "--verify", "--heads", "-", stdin="".join(lines))
+        assert (compared.returncode, compared.stdout) == (0, "All 2 heads of the log are in the record\n")
+        forged = lines[0].replace(records[0]["sha256"], "1" * 64)
+        other = project.call("audit", "--verify", "--heads", "-", stdin=forged)
+        assert (other.returncode, "Audit record 9 does not have the head" in other.stderr) == (1, True)
         found = project.json(
             "audit", "--subject", "night/hello.py", "--since", "1h", "--text", "SCRIPTS", "--action", "save"
         )
         assert [one["action"] for one in found["records"]] == ["save"]
         exported = tmp_path / "000000001-000000009.jsonl"
-        records = project.json("audit")["records"]
         exported.write_text("".join(json.dumps(one) + "\n" for one in reversed(records)))
-        files = project.json("audit", "--verify", "--export", str(tmp_path))
-        assert (files["last"], files["head"]) == (9, head)
-        told = project.call("audit", "--verify", "--export", str(exported), "--head", head)
-        assert "records 1 to 9 in 1 file, internally consistent" in told.stdout
         exported.write_text(exported.read_text().replace("night/bye", "night/bxe"))
         broken = project.call("audit", "--verify", "--export", str(exported))
         assert broken.returncode == 1

@@ -126,10 +126,11 @@ def test_redacting_again_changes_nothing(text: str) -> None:
     assert redactor.text(once) == once
 
 
-PIECES = st.sampled_from(
-    [" ", "=", ":", ": ", "\n", "\\", '"', "://", "@", "bob", "hunter2000", "gw_0123456789ab_", "Bearer ", "BASIC ", "x" * 16,
-     "AKIA", "ghp_", "eyJ", "sk-", "-----BEGIN PRIVATE KEY-----", "password", "api_key", "token", "digest ", "ü"]
-)  # fmt: skip
+PIECES = st.sampled_from([
+    " ", "=", ":", ": ", "\n", "\\", '"', "://", "@", "bob", "hunter2000", "gw_0123456789ab_", "Bearer ", "BASIC ",
+    "x" * 16, "AKIA", "ghp_", "eyJ", "sk-", "-----BEGIN PRIVATE KEY-----", "password", "api_key", "token", "digest ",
+    "ü",
+])  # fmt: skip
 PIECED = st.lists(PIECES, max_size=6).map("".join)
 
 
