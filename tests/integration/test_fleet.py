@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 import pytest
 from account_support import UID, environment, ordinary_account
-from cli_support import PATIENCE, PROGRAM, CliProject, cli_project, ended, wait_until
+from cli_support import PATIENCE, PROGRAM, CliProject, cli_project, ended, in_terminal, wait_until
 
 from engine.client import calls, fleet, launch
 from engine.client.fleet import FailureKind, FleetRun
@@ -32,6 +32,7 @@ from engine.registry.runs import RUNS_LIST, RunListParams
 from tui import cli
 from tui.commands import completion
 from tui.commands.invocation import Invocation
+from tui.text.fleet_answers import pending_text
 
 SAME = 'print("scanning")\nresult = {"tags": 812, "bad": 0}\n'
 OTHER = 'print("scanning")\nresult = {"bad": 3, "tags": 811}\n'
@@ -380,6 +381,38 @@ def test_an_interrupt_cancels_it_everywhere(three: Fleet) -> None:
     assert code == 130, err
     assert "same answer (3), cancelled: gw-01 gw-02 gw-03\n" in out
     assert [three.runs(name)[0].outcome for name in NAMES] == ["cancelled"] * 3
+
+
+def test_a_terminal_shows_what_is_waited_for(three: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in three.environ().items():
+        monkeypatch.setenv(name, value)
+    ended, shown = in_terminal([PROGRAM, "eval", "6 * 7", "--on", "gw-02"])
+    assert ended == 0
+    assert "\r0 of 1 answered; waiting for gw-02\x1b[K" in shown
+    assert re.search(r"\x1b\[Kgw-02  ok  [\d.]+ ms  42\r\n", shown), shown
+    assert shown.endswith("same answer (1): gw-02\r\n  42\r\n")
+
+
+async def test_what_is_waited_for_tells_how_far_it_is(three: Fleet) -> None:
+    code = "import gatewright\ngatewright.progress(0.25)\nwhile True: pass"
+
+    async def prepare(_: object) -> RunRequest:
+        return RunRequest(kind=RunKind.EXEC, code=code)
+
+    members = FleetRun([Gateway("gw-02", project=str(three.projects["gw-02"].root))], prepare, "cli")
+    told: list[str] = []
+
+    def note() -> None:
+        told.extend(map(pending_text, members.pending()))
+        if "gw-02 (25 %)" in told:
+            members.cancel()
+
+    members.on_change = note
+    async with asyncio.timeout(PATIENCE):
+        (answer,) = [answer async for answer in members.answers()]
+    assert answer.run is not None
+    assert answer.run.outcome == "cancelled"
+    assert (members.waiting, members.running, members.pending()) == ([], {}, [])
 
 
 @pytest.mark.slow

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from engine.client.fleet import Answer, Failure, FailureKind
-from engine.models.runs import Outcome, RunInfo
+from engine.client.fleet import Answer, Failure, FailureKind, Pending
+from engine.models.runs import Outcome, RunInfo, RunState
 from engine.text_diff import unified
-from tui.text.formats import duration
+from tui.text.formats import duration, percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,6 +103,20 @@ def summary(groups: Sequence[Group]) -> str:
         parts.append(f"{len(ended[0].answers)} same, {others} differ{'s' if others == 1 else ''}")
     parts += [f"{len(group.answers)} {group.label}" for group in groups if group.is_failure]
     return ", ".join(parts)
+
+
+def pending_text(one: Pending) -> str:
+    """A gateway whose answer is still to come, with what is known of it: "gw-01 (30 %)"."""
+    run = one.run
+    if one.line_down:
+        state = "its line is down"
+    elif run is None:
+        state = ""
+    elif run.state is RunState.QUEUED:
+        state = "queued"
+    else:
+        state = percent(run.progress) if run.progress is not None else "runs"
+    return f"{one.gateway} ({state})" if state else one.gateway
 
 
 def counts(answers: Sequence[Answer]) -> str:
