@@ -155,6 +155,11 @@ class RunsScreen(FullScreen[int | None]):
             in_background(self, "compare", self._told, self._compare, *sorted((self._marked, run.id)))
         self._refresh_rows()
 
+    def action_audit(self) -> None:
+        from tui.screens.audit import AuditScreen
+
+        self.app.push_screen(AuditScreen(self._connection))
+
     def action_leave_runs(self) -> None:
         if self._words.has_focus:
             self._to_table()
