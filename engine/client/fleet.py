@@ -141,7 +141,7 @@ class _Member:
         return self.record is not None and self.record.state is RunState.FINISHED
 
     def run(self) -> RunInfo | None:
-        """The record with what it wrote."""
+        """Return the record with what it wrote."""
         if self.record is None:
             return None
         output, errors = ("".join(self.texts[stream]) or None for stream in (Stream.STDOUT, Stream.STDERR))
@@ -241,7 +241,7 @@ class FleetRun:
         return Answer(member.gateway.name, seconds, failure=failure, run_id=run_id)
 
     async def _outcome(self, member: _Member) -> Failure | None:
-        """Do it on one gateway; why there is no finished run, if so."""
+        """Do it on one gateway, and return why there is no finished run; None if there is one."""
         work = asyncio.create_task(self._work(member))
         stop = asyncio.create_task(self._stopping.wait())
         try:
@@ -356,7 +356,7 @@ _CANCELLED = Failure(FailureKind.CANCELLED, "It was cancelled; nothing was run."
 
 
 def _failure_of(work: asyncio.Task[None]) -> Failure | None:
-    """Why the work came to no finished run; None if it did. What is no failure of a gateway is raised."""
+    """Return why the work came to no finished run; None if it did. What is no failure of a gateway is raised."""
     try:
         work.result()
     except (LaunchError, EngineError, EngineUnreachable) as error:

@@ -98,7 +98,10 @@ def test_each_thing_that_counts_makes_a_difference_that_is_shown(fields: dict[st
 
 def test_numbers_and_texts_are_not_the_same() -> None:
     values: list[Any] = [1, "1", 1.5, True, [1], {"1": 1}, None]
-    assert len(grouped([answer(n, value=one, result="1") for n, one in enumerate(values, 1)], ORDER)) == len(values)
+    groups = grouped([answer(n, value=one, result="1") for n, one in enumerate(values, 1)], ORDER)
+    assert len(groups) == len(values)
+    assert all(group.difference for group in groups[1:])
+    assert '-  "result": 1,\n+  "result": "1",' in groups[1].difference
 
 
 @pytest.mark.parametrize(

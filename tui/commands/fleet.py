@@ -104,6 +104,7 @@ async def _run(
         except OSError as error:
             raise _unreadable(f"A file cannot be read: {error.strerror}.") from None
         finally:
+            report.clear()
             cancelling.cancel()
             await asyncio.gather(cancelling, return_exceptions=True)
     code = exit_codes.worst([*map(_exit_code, report.answers), *written.codes])
@@ -228,8 +229,14 @@ class _Report:
         self._redraw = asyncio.get_running_loop().call_later(PAUSE, self._drawn, fleet)
         self._draw(fleet)
 
+    def clear(self) -> None:
+        """Leave a terminal's line to what comes."""
+        if self._redraw is not None:
+            self._redraw.cancel()
+            self._streams.err.overwrite("")
+
     def _drawn(self, fleet: FleetRun) -> None:
-        """What changed meanwhile is shown now."""
+        """Show what changed meanwhile."""
         self._redraw = None
         if fleet.waiting:
             self._draw(fleet)
@@ -280,7 +287,7 @@ class _Report:
             out.line(INDENT + line)
 
     def _notes(self, groups: Sequence[Group]) -> Iterable[str]:
-        """What the user should know about comparing them."""
+        """Yield what the user should know about comparing them."""
         if others := other_texts(self.answers):
             yield f"not the same text ran everywhere: another one on {', '.join(sorted(others, key=self._names.index))}"
         noted: dict[str, list[str]] = {}
@@ -317,7 +324,7 @@ class _Report:
 
 
 def _in_a_line(answer: Answer) -> str:
-    """How one gateway's run ended, or why there is none."""
+    """Say how one gateway's run ended, or why there is none."""
     if answer.failure is not None:
         return f"{answer.failure.kind}  {answer.failure.message}"
     run = answer.run
@@ -330,7 +337,7 @@ def _in_a_line(answer: Answer) -> str:
 
 
 def _whole_text(run: RunInfo | None, width: int | None) -> str:
-    """The answer of a group, as one run's would be shown."""
+    """Return the answer of a group, as one run's would be shown."""
     if run is None:
         return ""
     parts = [run.output, run.stderr, run.traceback]
@@ -353,7 +360,7 @@ def _exit_code(answer: Answer) -> int:
 
 
 def _run_json(run: RunInfo) -> dict[str, object]:
-    """The record with every field, and its output, as for one run."""
+    """Return the record with every field, and its output, as for one run."""
     record = msgspec.structs.asdict(run)
     del record["output"]
     return {**record, "stdout": run.output or "", "stderr": run.stderr or ""}

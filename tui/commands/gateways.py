@@ -200,7 +200,7 @@ def _loaded() -> Gateways:
 
 
 def _problem_of(gateway: Gateway) -> LaunchError | None:
-    """What of this host is missing for it so far: its token, or the project. It is kept all the same."""
+    """Return what of this host is missing for it so far: its token, or the project. It is kept all the same."""
     from engine.client.credentials import TokenFile
     from engine.client.starter import LaunchError
 
@@ -214,7 +214,7 @@ def _problem_of(gateway: Gateway) -> LaunchError | None:
 
 
 def _whole(path: str | None) -> str:
-    """The path as the file takes it: absolute, since it has no current folder."""
+    """Return the path as the file takes it: absolute, since that has no current folder."""
     if not path:
         return ""
     return path if path.startswith("~/") else os.path.abspath(os.path.expanduser(path))
