@@ -139,6 +139,7 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "show_old_run": ("enter",),
         "replay_run": ("r",),
         "compare_run": ("c",),
+        "save_evidence": ("e",),
         "search_runs": ("slash",),
         "audit": ("a",),
         "leave_runs": ("escape", "f10"),
