@@ -28,6 +28,7 @@ from engine.client.gateways import Gateway
 from engine.models.base import API_VERSION
 from engine.models.engine import EngineInfo
 from engine.models.runs import RunInfo, RunKind, RunRequest
+from engine.registry.engine import ENGINE_INFO
 from engine.registry.runs import RUNS_LIST, RunListParams
 from tui import cli
 from tui.commands import completion
@@ -73,6 +74,16 @@ class Fleet:
             client = await launch.connect(self.projects[name].root, client="cli")
             try:
                 return (await client.call(RUNS_LIST, RunListParams(limit=5))).runs
+            finally:
+                await client.close()
+
+        return asyncio.run(ask())
+
+    def info(self, name: str) -> EngineInfo:
+        async def ask() -> EngineInfo:
+            client = await launch.connect(self.projects[name].root, client="cli")
+            try:
+                return await client.call(ENGINE_INFO)
             finally:
                 await client.close()
 
@@ -148,8 +159,8 @@ def here(three: Fleet, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFix
 
 def listening(three: Fleet) -> str:
     """Its port is another one since it was started again."""
-    (url,) = three.projects["gw-03"].json("engine", "status")["engine"]["listening"]
-    return str(url)
+    (url,) = three.info("gw-03").listening
+    return url
 
 
 def unused_port() -> int:
@@ -434,7 +445,7 @@ def test_one_that_is_killed_in_the_middle_is_told_and_the_others_answers_are_sho
 ) -> None:
     """Its engine is started again, as for a single run, and says what became of the run, if it was on record yet."""
     monkeypatch.setattr(calls, "RECONNECT_DELAYS", (0.0, 0.1))
-    pid = three.projects["gw-03"].json("engine", "status")["engine"]["pid"]
+    pid = three.info("gw-03").pid
 
     def kill() -> None:
         wait_until(lambda: three.goes_on("gw-03"), "it runs")
@@ -459,7 +470,7 @@ def test_a_run_that_nothing_tells_the_end_of_is_lost(three: Fleet, monkeypatch: 
     monkeypatch.setattr(calls, "RECONNECT_DELAYS", (0.0, 0.1))
     socket_of = {name: f"{three.projects[name].root}/.gatewright/engine.sock" for name in ("gw-01", "gw-03")}
     gateways = [Gateway(name, socket=path) for name, path in socket_of.items()]
-    pid = three.projects["gw-03"].json("engine", "status")["engine"]["pid"]
+    pid = three.info("gw-03").pid
 
     async def prepare(_: object) -> RunRequest:
         return RunRequest(kind=RunKind.SCRIPT, script="night/forever")
@@ -486,9 +497,10 @@ def test_a_run_that_nothing_tells_the_end_of_is_lost(three: Fleet, monkeypatch: 
 
 def test_admin_is_only_what_is_asked_for_there(three: Fleet, here: Any) -> None:
     """The token's own default is ADMIN, and the viewer's may not."""
+    url = listening(three)
     with three.also(
-        f'[gateways.far]\nurl = "{listening(three)}"\ntoken_file = "{three.tokens["admin"]}"\n'
-        f'[gateways.viewed]\nurl = "{listening(three)}"\ntoken_file = "{three.tokens["viewer"]}"\n'
+        f'[gateways.far]\nurl = "{url}"\ntoken_file = "{three.tokens["admin"]}"\n'
+        f'[gateways.viewed]\nurl = "{url}"\ntoken_file = "{three.tokens["viewer"]}"\n'
     ):
         assert json.loads(here("--gateway", "far", "eval", "1", "--json")[1])["mode"] == "ADMIN"
         (one,) = json.loads(here("eval", "1", "--on", "far", "--json")[1])["answers"]
