@@ -119,6 +119,7 @@ PLACES: dict[Scope, tuple[str, Callable[[Console], Awaitable[None]]]] = {
     Scope.RUNS: ("hello.py", keys("f10")),
     Scope.COMPARISON: ("hello.py", keys("f10", "c", "down", "c")),
     Scope.GATEWAYS: ("hello.py", keys("alt+g")),
+    Scope.FLEET_RUN: ("hello.py", keys("alt+g", "space", "r")),
 }
 
 
@@ -160,8 +161,11 @@ async def walk(c: Console, scope: Scope) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("group", range(4))
-async def test_every_action(group: int, plant: tuple[LocalTarget, RemoteTarget], tmp_path: Path) -> None:
+async def test_every_action(
+    group: int, plant: tuple[LocalTarget, RemoteTarget], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     local, remote = plant
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))  # no gateways of whoever runs the tests
     scopes = list(PLACES)[group::4]
     if os.environ.get("UPDATE_PICTURES"):
         async with console(local, tmp_path, size=(100, 40)) as c:
