@@ -139,7 +139,9 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "show_old_run": ("enter",),
         "replay_run": ("r",),
         "compare_run": ("c",),
+        "save_evidence": ("e",),
         "search_runs": ("slash",),
+        "audit": ("a",),
         "leave_runs": ("escape", "f10"),
         "leave_comparison": ("escape", "c"),
         # Gateways.
@@ -154,6 +156,15 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "run_again": ("r",),
         "stop_fleet": ("f6",),
         "leave_fleet": ("escape",),
+        # The audit.
+        "show_record": ("enter",),
+        "search_audit": ("slash",),
+        "verify_audit": ("v",),
+        "compare_head": ("h",),
+        "export_audit": ("e",),
+        "stop_audit": ("c", "ctrl+c"),
+        "read_again": ("f5",),
+        "leave_audit": ("escape", "a"),
         # The default scripts.
         "take_default": ("t",),
         "keep_default": ("k",),
