@@ -141,12 +141,22 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "compare_run": ("c",),
         "save_evidence": ("e",),
         "search_runs": ("slash",),
+        "audit": ("a",),
         "leave_runs": ("escape", "f10"),
         "leave_comparison": ("escape", "c"),
         # Gateways.
         "go_there": ("enter",),
         "look_again": ("f5",),
         "leave_gateways": ("escape",),
+        # The audit.
+        "show_record": ("enter",),
+        "search_audit": ("slash",),
+        "verify_audit": ("v",),
+        "compare_head": ("h",),
+        "export_audit": ("e",),
+        "stop_audit": ("c", "ctrl+c"),
+        "read_again": ("f5",),
+        "leave_audit": ("escape", "a"),
         # The default scripts.
         "take_default": ("t",),
         "keep_default": ("k",),

@@ -161,6 +161,11 @@ class RunsScreen(FullScreen[int | None]):
             client = self._connection.client
             in_background(self, "evidence", self._told, save_evidence, self.app, client, run.id, self._tell)
 
+    def action_audit(self) -> None:
+        from tui.screens.audit import AuditScreen
+
+        self.app.push_screen(AuditScreen(self._connection))
+
     def action_leave_runs(self) -> None:
         if self._words.has_focus:
             self._to_table()
