@@ -27,6 +27,7 @@ from engine.models.runs import RunKind, RunRequest
 from engine.models.scripts import SaveRequest
 from engine.registry.evidence import EvidenceParams
 from engine.services.access import ServiceError
+from store.errors import LowDisk
 
 SECRET = "geheim-4711"
 
@@ -144,6 +145,8 @@ async def test_every_record_of_the_audit_is_as_the_engine_has_it_and_the_file_it
     assert all(asdict(rows[record["seq"]]) == record for record in kept)
     subjects = {(record["action"], record["subject"]) for record in kept}
     assert {("save", "own/watch.py"), ("save", "lib/factor.py"), ("approved", "own/watch.py")} <= subjects
+    own = next(record for record in kept if record["action"] == "run")
+    assert json.loads(own["detail"])["isolation"] == check(file).evidence["run"]["isolation"]
     newest = rows[max(rows)]
     assert (newest.action, newest.details["sha256"]) == ("evidence", digest(file))
     numbers = {record["seq"] for record in kept}
@@ -194,6 +197,21 @@ async def test_a_run_that_goes_on_or_is_none_is_refused_in_a_sentence(engine: En
     assert refused.value.status == 409
     await engine.runs.cancel(active.info.id, engine.owner)
     assert (await evidence(engine, active.info.id)).evidence["run"]["outcome"] == "cancelled"
+
+
+async def test_no_file_is_handed_out_whose_hash_is_not_on_record(
+    engine: Engine, watch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(_: object) -> None:
+        raise LowDisk("The disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.state.audit, "append", full)
+        with pytest.raises(ServiceError, match="while its hash cannot be put on record") as refused:
+            await made(engine, watch)
+        assert refused.value.status == 409
+    kept = records(await evidence(engine, watch))
+    assert [record["action"] for record in kept].count("evidence") >= 1, "what waited is on record by now"
 
 
 async def test_a_failed_run_and_a_hostile_name_are_evidence_too(engine: Engine) -> None:
