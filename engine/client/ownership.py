@@ -7,7 +7,7 @@ import os
 import pwd
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -88,7 +88,7 @@ def owner_to_become(paths: EnginePaths, *, become: bool = True) -> Owner | None:
             _refuse_reach_of_others(paths)
         return None
     if os.geteuid() == 0 and become:
-        if (closed := _closed_to(owner)) is not None:
+        if (closed := closed_to(owner)) is not None:
             raise LaunchError(
                 f"{account_name(owner.uid)} cannot use the Python at {sys.executable}: {closed} is closed to it.",
                 "Install Gatewright where all accounts can read it, such as in /opt/gatewright with /usr/bin/python3.",
@@ -122,13 +122,17 @@ def _refuse_reach_of_others(paths: EnginePaths) -> None:
         )
 
 
-def _closed_to(owner: Owner) -> str | None:
+def closed_to(owner: Owner, also: Sequence[tuple[str, int]] = ()) -> str | None:
     """Return what of this Python, its library and these packages the account may not read; None if it reads all.
 
     Asked of the kernel by a child that has become the account, since groups, access lists and mounts count, too: this
     process could not go back. An account that cannot read them ends in the middle of an import.
+
+    Args:
+        owner: The account.
+        also: Further paths, with the access that is needed (access(2)).
     """
-    needed = list(_needed())
+    needed = [*_needed(), *also]
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

@@ -41,6 +41,7 @@ from engine.models.engine import EngineInfo
 from engine.paths import EnginePaths
 from engine.pool.environment import EnvironmentProblem
 from engine.sandbox import cgroup
+from engine.sandbox.probe import FINDINGS_FILE
 from engine.sockets import NotPrivate
 from store.errors import StoreError
 from store.read_only import FullDiskProject
@@ -285,6 +286,9 @@ def serve(options: ServeOptions) -> int:
         except ConfigError as error:
             raise (as_typed(error) if options.listen else error) from None
         process.settle(settings.engine.path)
+        if manager:
+            # A unit's restrictions may have changed since, and nothing that the mark of the trials knows says so.
+            (paths.private / FINDINGS_FILE).unlink(missing_ok=True)
         _divide_cgroup()
         spare.clear_leftovers(os.geteuid(), paths.fallback_socket(os.geteuid()).parent)
         uvloop.run(_serve(options, settings, paths, lock, engine_log, report, tcp, shared, manager))

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 
-def _may_mount() -> bool:
+def may_mount() -> bool:
     if os.geteuid() != 0:
         return False
     found = subprocess.run(["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True)
     return found.returncode == 0
 
 
-needs_mounts = pytest.mark.skipif(not _may_mount(), reason="file systems of its own need root")
+needs_mounts = pytest.mark.skipif(not may_mount(), reason="file systems of its own need root")
 
 
 @contextmanager

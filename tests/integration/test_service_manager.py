@@ -132,6 +132,7 @@ def test_it_says_when_it_is_ready_lives_reloads_and_leaves(tmp_path: Path, manag
         assert engine.wait(PATIENCE) == 0
 
 
+@pytest.mark.slow
 def test_a_start_that_fails_says_why(tmp_path: Path, manager: Manager) -> None:
     with service(tmp_path / "plant", manager, "[listen]\naddress = '192.0.2.1:1'\n") as engine:
         (told,) = manager.next()
@@ -178,6 +179,7 @@ def test_an_abstract_socket_and_one_that_is_gone(tmp_path: Path) -> None:
     assert not ServiceManager.of({})
 
 
+@pytest.mark.slow
 def test_the_journal_gets_priorities_and_no_times_and_the_file_only_if_asked(tmp_path: Path, manager: Manager) -> None:
     # As systemd connects it: a socket, which the variable names.
     journal, given = socket.socketpair()

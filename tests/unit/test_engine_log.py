@@ -129,3 +129,24 @@ def test_a_process_ends_while_its_stderr_is_full(tmp_path: Path) -> None:
     finally:
         os.close(reader)
         os.close(writer)
+
+
+def test_the_journal_gets_a_priority_for_each_line_and_no_time(logger: logging.Logger) -> None:
+    reading, writing = os.pipe()
+    handler = StderrLog(writing, journal=True)
+    logger.addHandler(handler)
+    logger.info("it starts\nand goes on")
+    logger.warning("")
+    logger.error("it ends")
+    handler.flush()
+    os.close(writing)
+    with open(reading, encoding="utf-8") as written:
+        name = logger.name
+        assert written.read() == f"<6>{name}: it starts\n<6>and goes on\n<4>{name}: \n<3>{name}: it ends\n"
+
+
+def test_the_journal_is_known_by_the_device_and_inode_of_stderr() -> None:
+    info = os.fstat(2)
+    assert logs.reads_stderr({"JOURNAL_STREAM": f"{info.st_dev}:{info.st_ino}"})
+    assert not logs.reads_stderr({"JOURNAL_STREAM": f"{info.st_dev}:{info.st_ino + 1}"})
+    assert not logs.reads_stderr({})

@@ -11,6 +11,7 @@ import click
 from engine.registry.access import ACCESS_SELF
 from engine.registry.engine import ENGINE_INFO, POOL_INFO
 from tui.commands.invocation import CommandGroup, Invocation, common_options, local_options
+from tui.commands.service import install, uninstall
 from tui.text.formats import age, clock, milliseconds
 from tui.text.isolation import level_word
 
@@ -129,9 +130,10 @@ def list_shared(invocation: Invocation) -> None:
 @click.option("--tls-key", metavar="FILE", help="Its private key, in PEM, mode 0600.")
 @click.option("--shared", metavar="ID", help="Serve a group, too, whose members say --project @ID.")
 @click.option("--group", metavar="GROUP", help="That group; else gatewright.")
+@click.option("--make", is_flag=True, help="Make a project of the folder if it is none, as in a new container.")
 @local_options
 @click.pass_context
-def serve(ctx: click.Context, /, **given: str | None) -> None:
+def serve(ctx: click.Context, /, make: bool, **given: str | None) -> None:
     """Be the engine, in the foreground, until stopped: for systemd and for looking at its log.
 
     Over TCP, each request needs a token: gatewright token create. A shared project's settings are in
@@ -151,11 +153,15 @@ def serve(ctx: click.Context, /, **given: str | None) -> None:
     managed = {name: os.environ[name] for name in OF_SERVICE_MANAGERS if name in os.environ}
     with refusals():
         stay = [] if ctx.obj.project is not None else ["--stay"]
-        command = [*daemon_command(ctx.obj.folder()), *stay, *ctx.args]
+        command = [*daemon_command(ctx.obj.folder(make=make)), *stay, *ctx.args]
         for name, value in given.items():
             if value is not None:
                 command += [f"--{name.replace('_', '-')}", value]
     os.execve(command[0], command, {**daemon_environment(), **managed})  # noqa: S606 - no shell: it becomes the engine
+
+
+engine.add_command(install)
+engine.add_command(uninstall)
 
 
 async def _info(client: EngineClient) -> EngineInfo:

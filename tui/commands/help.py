@@ -25,6 +25,7 @@ TOPICS = {
     "macros": "tags in documents, the macros that come with a project, writing one",
     "packages": "packages, environments, Python versions, wheelhouses, what scripts may import",
     "scripts-api": "what a script asks the engine by import gatewright",
+    "service": "systemd units and their restrictions, reverse proxies, containers",
 }
 
 

@@ -156,15 +156,15 @@ class RunsScreen(FullScreen[int | None]):
             in_background(self, "compare", self._told, self._compare, *sorted((self._marked, run.id)))
         self._refresh_rows()
 
-    def action_save_evidence(self) -> None:
-        if (run := self._run) is not None:
-            client = self._connection.client
-            in_background(self, "evidence", self._told, save_evidence, self.app, client, run.id, self._tell)
-
     def action_audit(self) -> None:
         from tui.screens.audit import AuditScreen
 
         self.app.push_screen(AuditScreen(self._connection))
+
+    def action_save_evidence(self) -> None:
+        if (run := self._run) is not None:
+            client = self._connection.client
+            in_background(self, "evidence", self._told, save_evidence, self.app, client, run.id, self._tell)
 
     def action_leave_runs(self) -> None:
         if self._words.has_focus:
