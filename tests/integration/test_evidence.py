@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from cli_support import PROGRAM, CliProject, cli_project
+from package_index import Release, package_index
 
 import tui
 from engine import Engine
-from engine.evidence_check import CheckedEvidence, check, digest
+from engine.config import PackagesSection, Settings
+from engine.evidence_check import CheckedEvidence, check, digest, sealed
 from engine.models.access import TokenRequest
 from engine.models.engine import PruneRequest
 from engine.models.permissions import ApproveRequest, Grant
@@ -283,3 +285,31 @@ async def test_the_command_says_what_is_wrong_with_its_arguments(plant: CliProje
         assert "Traceback" not in missing.stderr
 
     await asyncio.to_thread(work)
+
+
+@pytest.mark.slow
+async def test_packages_of_a_script_are_those_that_were_approved_when_it_ran(tmp_path: Path) -> None:
+    text = "# /// script\n# dependencies = [{}]\n# ///\nresult = 1\n"
+    with package_index(Release("gwlines", "1.0"), Release("gwother", "1.0")) as index:
+        settings = Settings(packages=PackagesSection(index=index.url))
+        async with Engine.open(tmp_path / "plant", pool_size=1, settings=settings) as engine:
+            owner = engine.owner
+            await engine.scripts.save("a.py", SaveRequest(text=text.format('"gwlines"')), owner)
+            review = await engine.permissions.review("a.py", owner)
+            assert review.environment is not None
+            request = ApproveRequest(sha256=review.sha256, grants=[], environment=review.environment.lock)
+            await engine.permissions.approve("a.py", request, owner)
+            async with asyncio.timeout(60):
+                run = await engine.call_script("a.py")
+            found = await evidence(engine, run.id)
+            told = found.evidence["interpreter"]
+            assert (told["known_from"], told["environment"]) == ("approval", "")
+            assert [(one["name"], one["version"]) for one in told["packages"]] == [("gwlines", "1.0")]
+            assert told["lock"]["sha256"] == review.environment.lock
+            assert (told["approved_by"], told["approved_for"]) == (owner.name, "a.py")
+            assert "packages_approved" in {record["action"] for record in records(found)}
+            await engine.permissions.refuse("a.py", owner)
+            again = (await evidence(engine, run.id)).evidence["interpreter"]
+            assert again == told, "what is decided later changes nothing about it"
+            changed = check(sealed(found.evidence | {"interpreter": told | {"lock": told["lock"] | {"text": "x"}}}))
+            assert any("lock of the packages was changed" in problem for problem in changed.problems)
