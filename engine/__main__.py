@@ -51,8 +51,10 @@ def _listen(options: argparse.Namespace) -> dict[str, str]:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from engine.doctor import diagnose
+    from engine.doctor import diagnose, explain
 
+    if options.explain is not None:
+        return explain(options.explain)
     return diagnose(options.project, as_json=options.json, become=not options.stay)
 
 
@@ -74,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="what this host gives to an engine")
     doctor.add_argument("--project", type=Path, default=None)
     doctor.add_argument("--json", action="store_true")
+    doctor.add_argument("--explain", metavar="HOST", nargs="?", const="", help="what is known of a kind of host")
     doctor.add_argument("--stay", action="store_true", help="as for serve")
     restore = commands.add_parser("restore", help="look a backup over, and make a project of it in a new folder")
     restore.add_argument("file", type=Path)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from default_scripts import Bundle
 from engine import spare
-from engine.config import ConfigError, Settings
+from engine.config import ConfigError, Settings, changed_settings
 from engine.lock import LifetimeLock
 from engine.models.engine import SlotState
 from engine.models.metrics import AlertSeverity
@@ -93,6 +93,7 @@ from engine.services.sync.diff import DiffService
 from engine.services.sync.diff_texts import DiffTexts
 from engine.services.sync.rebuild import ApprovalPart, HistoryPart, SyncService
 from engine.services.sync.watch import WatchService
+from engine.services.system_log import SystemLog
 from engine.services.tasks import TaskService
 from engine.services.tokens import TokenService
 from engine.services.usage import UsageMeter
@@ -193,7 +194,6 @@ async def compose(
     settings = settings or Settings.load(settings_file)
     server = _server(settings)
     files = ScriptFiles(project.scripts, project.history)
-    await state.interrupt_unfinished(time.time())
     reconciler = await Reconciler.open(files, project.index_db)
     stack.push_async_callback(reconciler.close)
     uv = Uv(settings.packages, project.private, settings.engine.path)
@@ -218,9 +218,18 @@ async def compose(
     modes = Modes(pool.settings.restricted, admin, imports)
     space = _space(project, settings)
     uv.short = space.short
-    audit = AuditService(state.audit, None if isinstance(project, ReadOnlyProject) else state.audit_export)
+    audit = AuditService(
+        state.audit,
+        None if isinstance(project, ReadOnlyProject) else state.audit_export,
+        None if isinstance(project, ReadOnlyProject) else _system_log(settings, project),
+    )
+    own = project.home if isinstance(project, ReadOnlyProject) else project.private
+    secrets = SecretService(SecretsFile(own), space, audit, lambda: permissions.approved_secrets())
+    await secrets.load()  # before anything goes on record
+    await state.interrupt_unfinished(time.time())
     owner = owner_actor()
     await audit.start(owner)
+    await audit.tell_settings(owner, changed_settings(settings))
     stack.push_async_callback(audit.stop, owner)
     tokens = TokenService(state.tokens, audit, space)
     await tokens.load()
@@ -256,7 +265,7 @@ async def compose(
         space,
     )
     dependencies = Dependencies.of(environment, interpreters.known_versions)
-    tasks = TaskService(events)
+    tasks = TaskService(events, audit)
     stack.push_async_callback(tasks.close)
     script_environments = ScriptEnvironments(
         state.environment_approvals,
@@ -276,7 +285,7 @@ async def compose(
         files, reconciler, writer, state.approvals, events, dependencies, shared, leases, script_environments
     )
     changes = ScriptChanges(scripts, files, writer, state.versions, events)
-    defaults = DefaultScriptService(bundle, project, files, scripts, state.seeded)
+    defaults = DefaultScriptService(bundle, project, files, scripts, state.seeded, audit)
     if not isinstance(project, ReadOnlyProject):
         await defaults.bring_up_to_date()
     parts = (
@@ -286,7 +295,7 @@ async def compose(
     )
     sync = SyncService(reconciler, parts, tasks, events, watch, audit)
     texts = DiffTexts(files, reconciler)
-    diff = DiffService(reconciler, texts, writer, changes, state.ignored_differences, tasks, events)
+    diff = DiffService(reconciler, texts, writer, changes, state.ignored_differences, tasks, events, audit)
     protection = HostProtection(project.root, environment.interpreter, _keys(settings))
 
     def follow(environment: Environment) -> None:
@@ -295,12 +304,10 @@ async def compose(
         protection.follow(environment.interpreter)
 
     pool.on_switch = follow
-    own = project.home if isinstance(project, ReadOnlyProject) else project.private
     asking = settings.assistant
     budget = Budget(asking.script_requests, asking.requests, asking.text)
     assistant = AssistantService(server, state.assistant_use, budget, audit)
     stack.push_async_callback(assistant.close)
-    secrets = SecretService(SecretsFile(own), space, audit, lambda: permissions.approved_secrets())
     permissions = PermissionService(
         scripts,
         state.approvals,
@@ -319,6 +326,7 @@ async def compose(
     key = await asyncio.to_thread(hmac_key, project.private, writable=not isinstance(project, ReadOnlyProject))
     wait = settings.pool.api_queue_wait
     runs = RunService(pool, state, request_checks, shared, buffers, events, metrics, space, audit, key, wait)
+    audit.before_look = runs.recorder.flush
     run_history = RunHistory(runs, state, scripts, shared, buffers)
 
     async def expect(path: str, front: Frontmatter) -> None:
@@ -645,6 +653,10 @@ def _prunable(
             await state.close()
 
     return on_disk
+
+
+def _system_log(settings: Settings, project: Project) -> SystemLog | None:
+    return SystemLog(Path(settings.audit.socket), project.root) if settings.audit.syslog else None
 
 
 def _space(project: Project, settings: Settings) -> SpaceCheck:

@@ -14,7 +14,7 @@ import stat
 import tomllib
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,6 +28,7 @@ FILE_ONLY = {
     "listen.": "who reaches the engine",
     "assistant.": "where texts of this host are sent",
     "packages.": "where packages come from",
+    "audit.": "where copies of the audit's head are sent",
     "yield.wrapper_log": "which log of the gateway is read",
 }
 """Keys that no variable of the environment sets, and what they decide."""
@@ -329,6 +330,17 @@ class DiskSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuditSection:
+    """``[audit]``: copies of the audit's head where another account keeps them. Decided in the file alone."""
+
+    syslog: bool = True
+    """Whether the system's log gets the head each minute, and before each ADMIN run."""
+
+    socket: str = "/dev/log"
+    """Where the system's log listens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class YieldSection:
     """``[yield]``: when slots rest because the host, or the gateway on it, needs what their scripts would use."""
 
@@ -387,6 +399,7 @@ class Settings:
     packages: PackagesSection = field(default_factory=PackagesSection)
     retention: RetentionSection = field(default_factory=RetentionSection)
     disk: DiskSection = field(default_factory=DiskSection)
+    audit: AuditSection = field(default_factory=AuditSection)
     yielding: YieldSection = field(default_factory=YieldSection)
 
     @classmethod
@@ -411,6 +424,18 @@ class Settings:
         for key, value in (flags or {}).items():
             chosen[key] = _checked(key, value, "the command line")
         return _built(chosen)
+
+
+def changed_settings(settings: Settings) -> dict[str, object]:
+    """Return what is not as it is where nothing is set, by key such as ``pool.size``."""
+    usual = Settings()
+    return {
+        f"{section_name(section.name)}.{each.name}": value
+        for section in fields(settings)
+        for each in fields(getattr(settings, section.name))
+        if (value := getattr(getattr(settings, section.name), each.name))
+        != getattr(getattr(usual, section.name), each.name)
+    }
 
 
 def _sections() -> dict[str, type[Any]]:

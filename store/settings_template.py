@@ -198,6 +198,12 @@ SETTINGS_TEMPLATE = """\
 # keep_free = "500 MiB"
 # keep_free_percent = 2
 
+[audit]
+# The system's log gets the head of the audit record each minute and before each ADMIN run, so that a record that was
+# rebuilt or cut off can be told: gatewright audit --verify --head HASH. false: it gets none.
+# syslog = true
+# socket = "/dev/log"
+
 [yield]
 # While this host, or the gateway on it, is pressed, slots of the pool rest: they have no process and take no runs. Runs
 # go on, at least one slot is left, and the slots come back by themselves. Takes effect at the next start.

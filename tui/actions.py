@@ -35,6 +35,7 @@ class Scope(StrEnum):
     DEFAULTS = "Default scripts"
     RUNS = "Run history"
     COMPARISON = "Two runs compared"
+    AUDIT = "Audit"
     GATEWAYS = "Gateways"
 
 
@@ -273,8 +274,18 @@ ACTIONS: tuple[Action, ...] = (
     Action("replay_run", "replay", "Run the same text with the same inputs again", Scope.RUNS, 2),
     Action("compare_run", "compare", "Mark the run, or compare it with the marked one", Scope.RUNS, 3),
     Action("search_runs", "search", "Search, like outcome:timeout who:alice since:today", Scope.RUNS, 4),
-    Action("leave_runs", "back", "Back to the console", Scope.RUNS, 5),
+    Action("audit", "audit", "Audit: who did what; search, verify, export", Scope.RUNS, 5, palette=True),
+    Action("save_evidence", "evidence", "Write what proves the run into a file", Scope.RUNS, 6),
+    Action("leave_runs", "back", "Back to the console", Scope.RUNS, 7),
     Action("leave_comparison", "back", "Back to the run history", Scope.COMPARISON, 1),
+    Action("show_record", "record", "Show all that the record says", Scope.AUDIT, 1),
+    Action("search_audit", "search", "Search, like who:alice action:save since:today", Scope.AUDIT, 2),
+    Action("verify_audit", "verify", "Verify every record", Scope.AUDIT, 3),
+    Action("compare_head", "head", "Verify, and find a head in it that was noted elsewhere", Scope.AUDIT, 4),
+    Action("export_audit", "export", "Export what the search finds to a file", Scope.AUDIT, 5),
+    Action("stop_audit", "stop", "Stop verifying or exporting", Scope.AUDIT, 6),
+    Action("read_again", "again", "Read the newest records again", Scope.AUDIT),
+    Action("leave_audit", "back", "Back to the run history", Scope.AUDIT, 7),
     Action("go_there", "go there", "Go to the gateway under the cursor", Scope.GATEWAYS, 1),
     Action("look_again", "look again", "Read the gateways again and ask each", Scope.GATEWAYS, 2),
     Action("leave_gateways", "back", "Back to the console", Scope.GATEWAYS, 3),

@@ -18,6 +18,7 @@ from engine.api import errors, openapi
 from engine.api.compat.endpoint import CompatEndpoint, compat_refusal
 from engine.api.compat.table import COMPAT_OPERATIONS, compat_services
 from engine.api.endpoint import Endpoint
+from engine.api.exposition import Exposition
 from engine.api.host import EngineHost, HostOperations
 from engine.api.idempotency import Repeats
 from engine.api.load import RequestLoad
@@ -33,7 +34,9 @@ def build_app(host: EngineHost, operations: Iterable[Row] = OPERATIONS, *service
     Raises:
         UnboundOperation: An operation has no method or two, or a method has no operation.
     """
-    own = bind([*vars(host.engine).values(), HostOperations(host), openapi.Document(operations), *services])
+    own = bind(
+        [*vars(host.engine).values(), HostOperations(host), openapi.Document(operations), Exposition(host), *services]
+    )
     compat = bind(compat_services(host))
     repeats, load = Repeats(), RequestLoad(lambda: host.in_flight)
     app = Starlette(

@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from engine.api import body, content, errors, idempotency, sse
 from engine.api.content import Content
+from engine.api.exposition import Text
 from engine.api.host import EngineHost
 from engine.api.idempotency import Repeats
 from engine.api.leaving import while_asked
@@ -97,6 +98,7 @@ class Endpoint:
             body=await self._decoded(receive, headers, share),
             chunks=body.chunks(receive, headers) if self._operation.raw_body else None,
             last_event_id=headers.get(b"last-event-id", b"").decode("latin-1"),
+            accept=headers.get(b"accept", b"").decode("latin-1"),
         )
 
     def _params(self, scope: Scope) -> Any:  # noqa: ANN401 - the operation's own params struct
@@ -127,6 +129,8 @@ class Endpoint:
     async def _respond(self, request: Request, answer: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401
         if self._operation.raw_answer:
             await content.respond(send, self._operation.status, Content(request.params.name, answer))
+        elif isinstance(answer, Text):
+            await _respond(send, 200, answer.media_type.encode(), answer.data)
         elif (stream := self._stream(request, answer)) is not None:
             counts = self._host.engine.callers.while_counts(request.actor)
             if counts is not None:
@@ -212,6 +216,12 @@ def refusal_headers(error: Exception) -> tuple[tuple[bytes, bytes], ...]:
 
 async def respond_json(send: Send, status: int, data: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
     """Send a whole JSON answer."""
-    sent = [(b"content-type", JSON), (b"content-length", str(len(data)).encode()), *headers]
+    await _respond(send, status, JSON, data, headers)
+
+
+async def _respond(
+    send: Send, status: int, kind: bytes, data: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()
+) -> None:
+    sent = [(b"content-type", kind), (b"content-length", str(len(data)).encode()), *headers]
     await send({"type": "http.response.start", "status": status, "headers": sent})
     await send({"type": "http.response.body", "body": data})

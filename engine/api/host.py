@@ -60,7 +60,7 @@ class HostOperations:
         return replace(info, problems=[]) if actor is not None and actor.scripts else info
 
     @implements(ENGINE_STOP)
-    def stop(self, request: StopRequest, actor: Actor) -> EngineInfo:  # noqa: ARG002 - its role is checked
+    def stop(self, request: StopRequest, actor: Actor, source: str) -> EngineInfo:
         """Begin to leave.
 
         Raises:
@@ -73,6 +73,7 @@ class HostOperations:
         if going_on and not request.force:
             runs = "a run goes on" if going_on == 1 else f"{going_on} runs go on"
             raise ServiceError("busy", f"The engine is busy: {runs}.", hint="Wait, or force it to stop.", status=409)
+        engine.audit.tell(actor, source, "stop_asked", force=request.force, runs=going_on)
         self._host.stop()
         return self._host.info()
 

@@ -90,7 +90,9 @@ def _describe(operation: Row, schemas: dict[str, Any], components: dict[str, Any
     refused = schemas[repr(dialect.refusal(operation))]
     error = {"description": "Refused", "content": {"application/json": {"schema": refused}}}
     answer = _answer(operation, schemas)
-    if dialect.lenient and not operation.raw_answer:
+    if dialect.lenient and operation.texts:
+        answer = {**answer, "application/json": {"schema": refused}}
+    elif dialect.lenient and not operation.raw_answer:
         answer = {kind: {"schema": {"anyOf": [said["schema"], refused]}} for kind, said in answer.items()}
     done = [(operation.status, "Done")] if operation.status < 400 else []
     if "wait" in operation.params.__struct_fields__:
@@ -118,6 +120,8 @@ def _answer(operation: Row, schemas: dict[str, Any]) -> dict[str, Any]:
     """The answer by its media type."""
     if operation.raw_answer:
         return BINARY
+    if operation.texts:
+        return {kind: {"schema": {"type": "string"}} for kind in operation.texts}
     kind = "text/event-stream" if operation.stream else "application/json"
     return {kind: {"schema": schemas[repr(operation.answer)]}}
 

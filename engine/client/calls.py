@@ -82,6 +82,8 @@ class Calls:
                 self._look_at(response)
                 if operation.raw_answer:
                     return await read_content(response, MAX_FILE)
+                if operation.texts:
+                    return (await read_content(response, MAX_FILE)).decode()
                 return await read_answer(response, operation.answer)
 
     async def download(self, operation: Operation[bytes, P, Any], params: P, write: Callable[[bytes], object]) -> None:

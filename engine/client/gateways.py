@@ -420,6 +420,12 @@ def _rewrite(path: Path, change: Callable[[str, Entries], str], expected: Callab
     place = Path(os.path.realpath(path))
     try:
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in {path.parent, place.parent}:
+            if folder.stat().st_uid != os.geteuid():
+                # As root with another account's HOME: its links would lead our writing anywhere.
+                raise _wrong(
+                    f"{folder} belongs to another account.", "Call this as the account whose gateways they are."
+                )
         with _locked(place.parent):
             text = _text(place)
             now = _parsed(path, text)

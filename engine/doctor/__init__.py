@@ -14,7 +14,7 @@ import msgspec
 
 from engine.client.launch import LaunchError
 from engine.client.ownership import become_owner
-from engine.doctor import host, memory, project, sandbox
+from engine.doctor import host, hosts, memory, project, sandbox, security_modules
 from engine.doctor.finding import Finding, Severity, careful, careful_each
 from engine.paths import EnginePaths
 
@@ -31,6 +31,28 @@ def diagnose(folder: Path | None, *, as_json: bool, become: bool = True) -> int:
     return 0
 
 
+def explain(name: str) -> int:
+    """Print what is known of a kind of host, or of all of them, as JSON. Returns the exit code: 2 for no such name."""
+    try:
+        found = [hosts.find(name)] if name else list(hosts.HOSTS)
+    except hosts.UnknownHost as unknown:
+        sys.stdout.write(msgspec.json.encode({"error": str(unknown), "hint": unknown.hint}).decode() + "\n")
+        return 2
+    told = {
+        "hosts": [_told(each) for each in found],
+        "emulations": hosts.EMULATIONS,
+        "emulated": hosts.EMULATED,
+        "this_host": hosts.this_host(),
+    }
+    sys.stdout.write(msgspec.json.encode(told).decode() + "\n")
+    return 0
+
+
+def _told(host: hosts.KnownHost) -> dict[str, object]:
+    known: dict[str, object] = msgspec.to_builtins(host)
+    return known | {"usual": host.usual, "best": host.best}
+
+
 def examine(folder: Path | None, *, become: bool = True) -> Iterator[Finding]:
     """Every finding; a check that fails in itself is a finding too.
 
@@ -39,7 +61,7 @@ def examine(folder: Path | None, *, become: bool = True) -> Iterator[Finding]:
     """
     paths = None if folder is None else EnginePaths(folder)
     refusal = None if paths is None else _refusal(paths, become)
-    for check in (*host.CHECKS, *memory.HOST_CHECKS):
+    for check in (*host.CHECKS, *security_modules.CHECKS, *memory.HOST_CHECKS):
         yield careful(check, check.__name__)
     yield from careful_each(lambda: sandbox.examine(None if refusal else paths), "sandbox")
     if refusal is not None:

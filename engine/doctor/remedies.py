@@ -24,6 +24,13 @@ SYSTEM_FOLDERS = (Path("/usr/bin"), Path("/bin"), Path("/usr/local/bin"))
 OWN_FOLDER = Path("/opt/gatewright/bin")
 """Where the advice has a copy made: found by itself there (``sandbox/interpreters.py``)."""
 
+IN_CONTAINER = (
+    "Start the container with `--security-opt seccomp=FILE`, a filter that permits unshare, setns, clone, mount, "
+    "umount2 and pivot_root, and with `--security-opt apparmor=unconfined`; or with `--privileged`, which takes away "
+    "the container's own walls."
+)
+"""How to allow namespaces and mounts in a container."""
+
 LANDLOCK_SINCE = "5.13"
 LANDLOCK_TRUNCATES_SINCE = "6.2"
 
@@ -36,8 +43,12 @@ class HostSystem:
 
     def switch(self, name: str) -> str | None:
         """A sysctl's value, None where this kernel has none of that name."""
+        return self.read(f"proc/sys/{name}")
+
+    def read(self, name: str) -> str | None:
+        """What a small file holds, without the space around it; None where it cannot be read."""
         try:
-            return (self.root / "proc/sys" / name).read_text(encoding="ascii").strip()
+            return (self.root / name).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
             return None
 
@@ -48,10 +59,8 @@ class HostSystem:
     @property
     def security_modules(self) -> list[str]:
         """Those switched on at boot, in order; none if securityfs is not there to ask."""
-        try:
-            return (self.root / "sys/kernel/security/lsm").read_text(encoding="ascii").strip().split(",")
-        except (OSError, UnicodeDecodeError):
-            return []
+        named = self.read("sys/kernel/security/lsm")
+        return [] if named is None else named.split(",")
 
 
 def for_namespaces(host: HostSystem, interpreter: Path) -> str:
@@ -61,13 +70,9 @@ def for_namespaces(host: HostSystem, interpreter: Path) -> str:
     if commands:
         steps.append(f"Run `{'`, `'.join(commands)}`, and put the same into a file in /etc/sysctl.d.")
     if host.switch(APPARMOR_SWITCH) == "1":
-        steps.append(_apparmor(interpreter))
+        steps.append(for_apparmor(interpreter))
     if host.in_container:
-        steps.append(
-            "Start the container with `--security-opt seccomp=FILE`, a filter that permits unshare, setns, clone, "
-            "mount, umount2 and pivot_root, and with `--security-opt apparmor=unconfined`; or with `--privileged`, "
-            "which takes away the container's own walls."
-        )
+        steps.append(IN_CONTAINER)
     if not steps:
         steps.append(
             "Something that this check cannot see forbids it: in a container the engine's seccomp filter "
@@ -77,8 +82,10 @@ def for_namespaces(host: HostSystem, interpreter: Path) -> str:
     return " ".join(steps)
 
 
-def _apparmor(interpreter: Path) -> str:
-    """A profile by path. With a copy of the interpreter it holds for scripts and for no other program of the host.
+def for_apparmor(interpreter: Path) -> str:
+    """How to allow ``interpreter`` user namespaces where AppArmor restricts them.
+
+    A profile by path. With a copy of the interpreter it holds for scripts and for no other program of the host.
 
     The copy finds its standard library by the folder that was built into it (Modules/getpath.py).
     """

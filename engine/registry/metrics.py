@@ -59,4 +59,14 @@ METRICS_GROUPS = Operation(
 )
 ALERTS = Operation("alerts", "GET", "/alerts", AlertList, "viewer", "See alerts")
 
-OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (METRICS, METRICS_HISTORY, METRICS_GROUPS, ALERTS)
+METRICS_TEXT = Operation(
+    "metrics.text",
+    "GET",
+    "/metrics.prom",
+    str,
+    "viewer",
+    "Read all figures as text for a collector: in the format of Prometheus, or of OpenMetrics where it asks for that",
+    texts=("text/plain", "application/openmetrics-text"),
+)
+
+OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (METRICS, METRICS_HISTORY, METRICS_GROUPS, METRICS_TEXT, ALERTS)

@@ -75,6 +75,7 @@ class Operation(Generic[Answer, Params, Body]):
         stream: Answers with server-sent events (``runs.start`` only with ``follow``).
         raw_body: The body is a file's content, not JSON.
         raw_answer: The answer is a file's content, named by the parameter ``name``, not JSON.
+        texts: Media types of an answer that is a text, not JSON; the first one for a client that asks for none.
         cancels: A client that closes its connection cancels it.
         idempotent: A client may send it again with the same ``Idempotency-Key``: it is done once.
         scoped: A token for some scripts only may ask, too: its answer holds nothing of other scripts, and it changes
@@ -96,6 +97,7 @@ class Operation(Generic[Answer, Params, Body]):
     stream: bool = False
     raw_body: bool = False
     raw_answer: bool = False
+    texts: tuple[str, ...] = ()
     cancels: bool = False
     idempotent: bool = False
     scoped: bool = False

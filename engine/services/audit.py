@@ -7,12 +7,15 @@ import json
 import logging
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 
 from engine.models.engine import AuditCheck, AuditList, AuditRecord
 from engine.registry.engine import AUDIT_LIST, AUDIT_VERIFY
 from engine.services.access import Actor, ServiceError
 from engine.services.operations import implements
+from engine.services.redaction import Redactor
+from engine.services.system_log import SystemLog
 from store.errors import StoreError
 from store.state.audit import Audit, AuditEvent, AuditRow
 from store.state.audit_export import AuditExport
@@ -26,6 +29,12 @@ AT_START = 1_000
 HEAD_EVERY = 60.0
 """Seconds between two notes of the newest record, and two looks whether something is to be exported."""
 
+RESEND_EVERY = 3_600.0
+"""Seconds after which the system's log gets a head again that it has already."""
+
+SETTINGS = "settings"
+"""The action of a record that tells what is set besides the defaults."""
+
 
 class AuditService:
     """Implemented on ``store.state.audit``.
@@ -33,14 +42,21 @@ class AuditService:
     What is told here is written within an instant; what must come first, awaits.
     """
 
-    def __init__(self, audit: Audit, export: AuditExport | None) -> None:
+    def __init__(self, audit: Audit, export: AuditExport | None, system_log: SystemLog | None = None) -> None:
         self._audit = audit
         self._export = export
+        self._system_log = system_log
+        self._sent = (0, float("-inf"))
+        """Number of the head that the system's log got last, and when that was, by the monotonic clock."""
+        self._redactor = Redactor()
+        audit.redact = self._redactor.event
         self._waiting: deque[AuditEvent] = deque()
         self._work = asyncio.Event()
         self._writing = asyncio.Lock()
         self._broken: str | None = None
         self._unwritten: str | None = None
+        self.before_look: Callable[[], Awaitable[None]] | None = None
+        """Has written what others put on record with what it tells of; put in place when runs are recorded."""
 
     @property
     def problem(self) -> str | None:
@@ -60,6 +76,7 @@ class AuditService:
         self.tell(actor, "engine", "stop")
         await self.flush()
         await self._note_head()
+        await self.send_head()
 
     async def run(self) -> None:
         """Write what is told, and export what is a day old, until cancelled."""
@@ -74,9 +91,14 @@ class AuditService:
                 if time.monotonic() - noted >= HEAD_EVERY:
                     noted = time.monotonic()
                     await self._note_head()
+                    await self._send_changed_head()
                     await self._export_old()
             except Exception:  # a mistake of ours must not leave the rest of the day without a record
                 log.exception("the audit record could not be kept up")
+
+    def know_secrets(self, values: Iterable[str]) -> None:
+        """Keep these values out of every record from here on."""
+        self._redactor.know(values)
 
     def tell(self, actor: Actor, source: str, action: str, subject: str = "", **detail: object) -> None:
         """Record something that has happened now."""
@@ -86,6 +108,23 @@ class AuditService:
         """Record something that happened ``at`` an earlier time; its place is behind what was told before it."""
         self._waiting.append(event_at(at, actor, source, action, subject, **detail))
         self._work.set()
+
+    async def tell_settings(self, actor: Actor, settings: Mapping[str, object]) -> None:
+        """Record what holds besides the defaults, if that is not what the newest such record says."""
+        detail = json.dumps(settings, sort_keys=True)
+        told = self._redactor.event(AuditEvent(time.time(), actor.name, actor.uid, "engine", SETTINGS, detail=detail))
+        found = await self._audit.find(AuditFilter(action=SETTINGS), 1)
+        if json.loads(told.detail) != (found[0].details if found else {}):
+            self._waiting.append(told)
+            self._work.set()
+
+    async def send_head(self, run: str = "") -> None:
+        """Send the newest record's hash to the system's log. ``run``: the ADMIN run before which that is done."""
+        if self._system_log is None:
+            return
+        newest = await self._audit.newest(1)
+        if newest and self._system_log.send(newest[0].seq, newest[0].sha256, run):
+            self._sent = (newest[0].seq, time.monotonic())
 
     async def flush(self) -> None:
         """Write what was told so far; what cannot be written waits for the next time."""
@@ -124,7 +163,7 @@ class AuditService:
         """Return the newest of the records that are wanted, newest first."""
         if not 1 <= limit <= 500:
             raise ServiceError("bad_request", "limit must be 1 to 500.")
-        await self.flush()
+        await self._write_all()
         wanted = AuditFilter(who=who, what=what, action=action, subject=subject, since=since, until=until, text=text)
         rows = await self._audit.find(wanted, limit + 1, before)
         more = rows[limit - 1].seq if len(rows) > limit else None
@@ -139,7 +178,7 @@ class AuditService:
         head: str = "",
     ) -> AuditCheck:
         """Look at every record, or at a piece of them, and for a head that was noted elsewhere."""
-        await self.flush()
+        await self._write_all()
         found = await self._audit.check(after, most)
         more = found.problem is None and found.last < found.newest
         problem, head_at = found.problem, None
@@ -157,7 +196,34 @@ class AuditService:
             checked=found.last,
             next_after=found.last if more else None,
             head_at=head_at,
+            copies=self._copies(),
         )
+
+    async def _write_all(self) -> None:
+        """Write what has happened so far, the ends of runs included."""
+        await self.flush()
+        if self.before_look is not None:
+            await asyncio.shield(self.before_look())
+
+    def _copies(self) -> str:
+        """Say where copies of the head are."""
+        if self._system_log is None:
+            return (
+                "No copies of the head are sent anywhere: [audit] in the settings, or this project, does not let them."
+            )
+        if self._system_log.problem is not None:
+            return f"No copy of the head could be sent: {self._system_log.problem} Keep one elsewhere yourself."
+        return "The system's log has a head of each minute: journalctl -t gatewright-audit, or grep it in /var/log."
+
+    async def _send_changed_head(self) -> None:
+        """Send a head that is new; one that is not, once an hour: logs forget."""
+        seq, at = self._sent
+        newest = await self._audit.newest(1)
+        if newest and (newest[0].seq != seq or time.monotonic() - at >= RESEND_EVERY):
+            problem = self._system_log.problem if self._system_log is not None else None
+            await self.send_head()
+            if self._system_log is not None and self._system_log.problem not in (None, problem):
+                log.warning("the head of the audit record was not sent: %s", self._system_log.problem)
 
     async def _note_head(self) -> None:
         try:

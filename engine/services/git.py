@@ -52,6 +52,9 @@ from store.project import SCRIPTS
 from store.sizes import describe_size
 from store.state.authors import Authors
 
+MOST_TOLD = 100
+"""Files that the audit has by their names; of more of them it has the number."""
+
 MAX_LOG = 200
 
 _EMAIL = re.compile(r"[^\s<>@]+@[^\s<>@]+")
@@ -133,14 +136,18 @@ class GitService:
         return GitText(path=path, sha=commit, text=text)
 
     @implements(GIT_STAGE)
-    async def stage(self, request: GitPaths, actor: Actor) -> GitStatus:  # noqa: ARG002 - its role is checked
+    async def stage(self, request: GitPaths, actor: Actor) -> GitStatus:
         """Put changed files into the index as they are on disk."""
-        return self._status(await self._in_turn(lambda repo: _staged(repo, request.paths)))
+        found = self._status(await self._in_turn(lambda repo: _staged(repo, request.paths)))
+        self._tell(actor, "git_stage", paths=request.paths[:MOST_TOLD], files=len(request.paths))
+        return found
 
     @implements(GIT_UNSTAGE)
-    async def unstage(self, request: GitPaths, actor: Actor) -> GitStatus:  # noqa: ARG002 - its role is checked
+    async def unstage(self, request: GitPaths, actor: Actor) -> GitStatus:
         """Put files in the index back to what HEAD has."""
-        return self._status(await self._in_turn(lambda repo: _unstaged(repo, request.paths)))
+        found = self._status(await self._in_turn(lambda repo: _unstaged(repo, request.paths)))
+        self._tell(actor, "git_unstage", paths=request.paths[:MOST_TOLD], files=len(request.paths))
+        return found
 
     @implements(GIT_COMMIT)
     async def commit(self, request: GitCommitRequest, actor: Actor) -> GitCommit:
@@ -159,7 +166,9 @@ class GitService:
                 hint='Say it once: gatewright git author --name "Ada Lovelace" --email ada@plant.example',
                 status=422,
             )
-        return _commit(await self._in_turn(lambda repo: GitChanges(repo).commit(message, author)))
+        made = _commit(await self._in_turn(lambda repo: GitChanges(repo).commit(message, author)))
+        self._tell(actor, "git_commit", commit=made.sha, author=author.name, email=author.email)
+        return made
 
     @implements(GIT_AUTHOR)
     async def author(self, actor: Actor) -> GitAuthor:
@@ -179,6 +188,7 @@ class GitService:
             await self._authors.remember(actor.identity, Author(name, email))
         except StoreError as error:
             raise _refused(error) from None
+        self._tell(actor, "git_author", author=name, email=email)
         return GitAuthor(name=name, email=email)
 
     @implements(GIT_PROGRAMS)
@@ -194,10 +204,13 @@ class GitService:
             ServiceError: ``changed``: it names something else now; nothing was trusted.
         """
         answer = await self._in_turn(lambda repo: self._trusted(repo, request.fingerprint, actor.uid))
-        if self._audit is not None:
-            action = "git_trust" if request.fingerprint is not None else "git_distrust"
-            self._audit.tell(actor, "git", action, str(self._root), fingerprint=request.fingerprint)
+        action = "git_trust" if request.fingerprint is not None else "git_distrust"
+        self._tell(actor, action, fingerprint=request.fingerprint)
         return answer
+
+    def _tell(self, actor: Actor, action: str, **detail: object) -> None:
+        if self._audit is not None:
+            self._audit.tell(actor, "git", action, str(self._root), **detail)
 
     def _status(self, found: Status) -> GitStatus:
         return GitStatus(

@@ -2,8 +2,9 @@
 
 A method names its row with ``implements`` and takes what it needs by name: ``actor`` and ``source`` of the caller, the
 whole ``params`` struct or any of its fields, the body as ``request`` or any of its fields, and what only some surfaces
-have (``chunks`` of a raw body, the ``last_event_id`` of a stream that broke). Whatever serves operations, HTTP first,
-builds one table of them at its start, so that a row without a method, or with two, never gets as far as a caller.
+have (``chunks`` of a raw body, the ``last_event_id`` of a stream that broke, the media types that it may ``accept``).
+Whatever serves operations, HTTP first, builds one table of them at its start, so that a row without a method, or with
+two, never gets as far as a caller.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from engine.services.access import Actor, Role, require, require_every_script
 Row = Operation[Any, Any, Any]
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 
-OF_THE_CALL = frozenset({"actor", "source", "params", "request", "chunks", "last_event_id"})
+OF_THE_CALL = frozenset({"actor", "source", "params", "request", "chunks", "last_event_id", "accept"})
 """Names of arguments that are not fields of params or body."""
 
 OF_THE_SURFACE = frozenset({"follow", "kept"})
@@ -44,6 +45,7 @@ class Request:
         body: The operation's body struct, None if it takes none.
         chunks: A raw body as it arrives.
         last_event_id: Where a stream that broke was left.
+        accept: Media types that the caller takes.
     """
 
     actor: Actor
@@ -52,6 +54,7 @@ class Request:
     body: Any = None
     chunks: AsyncIterator[bytes] | None = None
     last_event_id: str = ""
+    accept: str = ""
 
 
 def implements(operation: Row) -> Callable[[MethodT], MethodT]:

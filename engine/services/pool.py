@@ -55,12 +55,14 @@ class PoolService:
         return self.info()
 
     @implements(POOL_RESTART)
-    def restart_slot(self, slot: int, actor: Actor) -> PoolInfo:  # noqa: ARG002 - its role is checked
+    def restart_slot(self, slot: int, actor: Actor) -> PoolInfo:
         """Give a slot a new zygote; what runs there ends as cancelled."""
         try:
             self._pool.restart_slot(slot)
         except (KeyError, ValueError):
             raise ServiceError("no_slot", f"There is no slot {slot}.", status=404) from None
+        if self._audit is not None:
+            self._audit.tell(actor, "pool", "restart_slot", slot=slot)
         return self.info()
 
     def judged(self, judgement: Judgement) -> None:

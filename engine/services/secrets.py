@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from engine.models.permissions import Access, Grant
 from engine.models.secrets import SECRET_NAME, SecretInfo, SecretList, SecretValue
@@ -44,6 +45,11 @@ class SecretService:
         self._audit = audit
         self._used_by = used_by
 
+    async def load(self) -> None:
+        """Have the audit know what it must not hold; a file that cannot be read is told of on use."""
+        with suppress(ServiceError):
+            await self._all()
+
     @implements(SECRETS_LIST)
     async def list(self, actor: Actor) -> SecretList:  # noqa: ARG002 - its role is checked
         """List every secret by name, without its value."""
@@ -66,6 +72,7 @@ class SecretService:
                 status=422,
             )
         secret = Secret(_checked(request.value), time.time(), actor.name)
+        self._audit.know_secrets([secret.value])
 
         def change(found: Secrets) -> Secrets:
             if name not in found and len(found) >= MAX_SECRETS:
@@ -111,11 +118,13 @@ class SecretService:
 
     async def _all(self) -> Secrets:
         try:
-            return await asyncio.to_thread(self._file.read)
+            found = await asyncio.to_thread(self._file.read)
         except StoreError as error:
             raise ServiceError(
                 "secrets_unreadable", f"The project's secrets cannot be used: {error}", hint=error.hint, status=500
             ) from None
+        self._audit.know_secrets(one.value for one in found.values())
+        return found
 
     async def _change(self, change: Callable[[Secrets], Secrets], failed: str) -> None:
         if self._space.read_only:

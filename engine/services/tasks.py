@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from engine.models.sync import TaskInfo, TaskList, TaskState
 from engine.registry.sync import TASKS_CANCEL, TASKS_LIST
 from engine.services.access import Actor, ServiceError
+from engine.services.audit import AuditService
 from engine.services.events import EventBus
 from engine.services.operations import implements
 
@@ -85,8 +86,9 @@ class Progress:
 class TaskService:
     """Tasks of one engine. One of each kind goes on at a time, but for those that are begun as one of several."""
 
-    def __init__(self, events: EventBus) -> None:
+    def __init__(self, events: EventBus, audit: AuditService | None = None) -> None:
         self._events = events
+        self._audit = audit
         self._tasks: dict[int, TaskInfo] = {}
         self._work: dict[int, tuple[Progress, asyncio.Task[object]]] = {}
         self._next_id = 1
@@ -145,7 +147,7 @@ class TaskService:
         return number, task
 
     @implements(TASKS_CANCEL)
-    async def cancel(self, task_id: int, actor: Actor) -> TaskInfo:  # noqa: ARG002 - its role is checked
+    async def cancel(self, task_id: int, actor: Actor) -> TaskInfo:
         """Stop a task and wait for its end. One that has ended stays as it is."""
         if task_id not in self._tasks:
             raise ServiceError("no_task", f"There is no task {task_id}.", hint="See GET /tasks.", status=404)
@@ -153,6 +155,8 @@ class TaskService:
         if task_id in self._work:
             progress, task = self._work[task_id]
             progress.stop()
+            if self._audit is not None:
+                self._audit.tell(actor, "tasks", "task_cancel", going_on.kind, task=task_id, of=going_on.actor)
             await asyncio.wait([task])
         # Of many that end at once it may be forgotten already.
         return self._tasks.get(task_id, replace(going_on, state=TaskState.CANCELLED, finished_at=time.time()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import sqlite3
 import time
@@ -65,6 +66,8 @@ Chunk = tuple[int, int, str, float, bytes]
 
 File = tuple[int, str, int, str, bytes | bytearray | None]
 """Run, name, size, hash, bytes: a row of table ``run_file``."""
+
+_UNFINISHED = "SELECT id, name, mode, actor, source, code_sha256 FROM run WHERE state <> 'finished' ORDER BY id"
 
 _COUNT_STORED = """
     UPDATE run SET stored_bytes =
@@ -232,14 +235,12 @@ class StateDB:
             before: Only runs with a smaller id.
             wanted: Only these.
         """
-        where, chosen = (wanted or RunFilter()).where(before)
-        values = (*chosen, limit)
-        rows = await self._database.read(
-            lambda connection: connection.execute(
-                f"{_SELECT_SUMMARY}{where} ORDER BY id DESC LIMIT ?", values
-            ).fetchall()
-        )
-        return [_row(row) for row in rows]
+
+        def work(connection: sqlite3.Connection) -> list[Any]:
+            where, values = (wanted or RunFilter()).where(connection, before)
+            return connection.execute(f"{_SELECT_SUMMARY}{where} ORDER BY id DESC LIMIT ?", (*values, limit)).fetchall()
+
+        return [_row(row) for row in await self._database.read(work)]
 
     async def output(self, run_id: int, after: int = 0, limit: int = 1_000) -> list[OutputRow]:
         """Up to ``limit`` pieces of a run's output, from the one with ``seq`` = ``after`` on."""
@@ -270,8 +271,17 @@ class StateDB:
         return await self._database.read(_output_bytes)
 
     async def interrupt_unfinished(self, at: float) -> int:
-        """Mark the runs that a dead engine left queued or running as interrupted, and say how many there were."""
-        return await self._database.write(lambda connection: _interrupt(connection, at))
+        """Mark the runs that a dead engine left queued or running as interrupted, and say how many there were.
+
+        The audit hears of each, since that engine could not tell how they ended.
+        """
+
+        def work(connection: sqlite3.Connection) -> int:
+            ended = [_interrupted_event(at, *row) for row in connection.execute(_UNFINISHED)]
+            self.audit.add(connection, ended)
+            return _interrupt(connection, at)
+
+        return await self._database.write(work)
 
     async def prune(self, now: float, keep: Retention | None = None, *, tight: bool = False) -> Pruned:
         """Remove what is older than ``keep`` allows, and the oldest output above its size, in small transactions.
@@ -390,6 +400,15 @@ def _remove_output(connection: sqlite3.Connection, places: Collection[tuple[int,
 def _output_bytes(connection: sqlite3.Connection) -> int:
     total = connection.execute("SELECT coalesce(sum(stored_bytes), 0) FROM run WHERE stored_bytes > 0").fetchone()[0]
     return int(total)
+
+
+def _interrupted_event(
+    at: float, run_id: int, name: str, mode: str, actor: str, source: str, code_sha256: str
+) -> AuditEvent:
+    """Return what the audit has of the end of a run whose account's number is no longer known."""
+    detail = json.dumps({"code_sha256": code_sha256, "outcome": "interrupted"}, sort_keys=True)
+    action = "admin_end" if mode == "ADMIN" else "run"
+    return AuditEvent(at, actor, -1, source, action, f"#{run_id} {name}", detail)
 
 
 def _interrupt(connection: sqlite3.Connection, at: float) -> int:

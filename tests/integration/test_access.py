@@ -23,7 +23,7 @@ from daemon_support import eventually
 
 from engine import Engine
 from engine.api import openapi
-from engine.api.compat import history, unavailable
+from engine.api.compat import unavailable
 from engine.api.compat.table import COMPAT_OPERATIONS, compat_services
 from engine.api.host import HostOperations
 from engine.api.server import EngineServer
@@ -369,13 +369,15 @@ def compat_probes() -> dict[str, list[Probe]]:
         ],
     }
     answers_of_its_own = "session scripts.list scripts.available check_syntax version versions distributions example "
-    answers_of_its_own += "pool_stats health diagnostics gateway_impact metrics monitoring.metrics openapi"
+    answers_of_its_own += "pool_stats health diagnostics gateway_impact metrics monitoring.metrics openapi "
+    answers_of_its_own += "metrics.scripts metrics.historical metrics.alerts monitoring.alerts "
+    answers_of_its_own += "monitoring.circuit_breaker monitoring.prometheus"
     for operation in COMPAT_OPERATIONS:
         name = operation.name.removeprefix("compat.")
         if name in answers_of_its_own.split():
             body = {"code": "x = 1"} if name == "check_syntax" else None
             table[name] = [Probe(operation.method, operation.path, operation.path, body, body, narrowed=True)]
-        elif operation.answer in (*vars(unavailable).values(), *vars(history).values()):  # no answer but one sentence
+        elif operation.answer in vars(unavailable).values():  # no answer but one sentence
             path = operation.path.replace("{name:path}", "x")
             table[name] = [Probe(operation.method, path, narrowed=True)]
     return {f"compat.{name}": tried for name, tried in table.items()}

@@ -19,14 +19,14 @@ def test_what_was_done_is_on_record_and_can_be_verified(tmp_path: Path) -> None:
         assert project.call("exec", "print(2)").returncode == 0
         told = [(one["action"], one["subject"]) for one in project.json("audit")["records"]]
         actions = [action for action, _ in reversed(told)]
-        assert actions == ["start", "save", "rename", "copy", "delete", "admin_run", "admin_end"]
+        assert actions == ["start", "save", "rename", "copy", "delete", "admin_run", "admin_end", "run"]
         assert ("save", "night/hello.py") in told
         listed = project.call("audit", "-n", "2")
-        assert "older ones: the same with --before 6" in listed.stderr
-        assert [line.split()[0] for line in listed.stdout.splitlines()] == ["7", "6"]
+        assert "older ones: the same with --before 7" in listed.stderr
+        assert [line.split()[0] for line in listed.stdout.splitlines()] == ["8", "7"]
         assert "admin end #1 <exec> (cli): ok" in listed.stdout
-        older = project.call("audit", "-n", "2", "--before", "6")
-        assert [line.split()[0] for line in older.stdout.splitlines()] == ["5", "4"]
+        older = project.call("audit", "-n", "2", "--before", "7")
+        assert [line.split()[0] for line in older.stdout.splitlines()] == ["6", "5"]
         saved = project.json("audit", "--what", "save night/hello", "-n", "1")
         assert [one["action"] for one in saved["records"]] == ["save"]
         assert "no record matches" in project.call("audit", "--who", "ghost").stderr
@@ -34,7 +34,7 @@ def test_what_was_done_is_on_record_and_can_be_verified(tmp_path: Path) -> None:
         assert max(map(len, narrow.splitlines())) <= 80
         assert "".join(project.call("audit").stdout.split()) == "".join(narrow.split()), "nothing is cut"
         checked = project.json("audit", "--verify")
-        assert (checked["records"], "problem" in checked) == (7, False)
+        assert (checked["records"], "problem" in checked) == (8, False)
     connection = sqlite3.connect(root / ".gatewright/state.db")
     connection.executescript("DROP TRIGGER audit_unchanged; UPDATE audit SET actor = 'nobody' WHERE seq = 2;")
     connection.close()

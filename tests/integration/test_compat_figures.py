@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import prometheus_client.parser
 import pytest
 import pytest_asyncio
 from daemon_support import ProjectUnderTest, family
+from prometheus_client.openmetrics import parser as openmetrics
 from served_engine import PATIENCE, ServedEngine, answered, served_engine, until
 
 from engine import sockets
 from engine.models.engine import SlotState
-from engine.models.metrics import EngineMetrics, RunFigures
+from engine.models.metrics import EngineMetrics, ImpactLevel, RunFigures
 from engine.models.runs import Mode, Outcome, RunInfo, RunKind, RunRequest, RunState
 from engine.pool.memory_watch import resident
+from engine.registry.metrics import METRICS_TEXT
 from engine.registry.operation import BASE, COMPAT_BASE
 from engine.services.access import ServiceError
 
@@ -317,21 +320,167 @@ async def test_the_pool_is_resized_within_its_limits(host: ServedEngine) -> None
     assert (await ask(host, "/pool-stats"))["totalSize"] == 3
 
 
-NOT_KEPT = {
-    "/metrics/script-metrics": {"script_metrics": [], "count": 0},
-    "/metrics/historical": {"historical_metrics": [], "count": 0},
-    "/metrics/alerts": {"alerts": [], "count": 0},
-    "/monitoring/alerts": {"alerts": [], "count": 0},
-    "/monitoring/circuit-breaker": {},
-    "/monitoring/prometheus": {},
-}
+async def text_of(
+    host: ServedEngine, path: str, accept: str = "*/*", base: str = COMPAT_BASE + "/api/v1"
+) -> tuple[str, str]:
+    """A text and its media type."""
+    reader, writer = await host.connect()
+    try:
+        writer.write(f"GET {base}{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept: {accept}\r\n\r\n".encode())
+        async with asyncio.timeout(PATIENCE):
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    finally:
+        writer.close()
+    lines = head.decode().lower().splitlines()
+    assert " 200 " in lines[0]
+    return body.decode(), next(line.partition(": ")[2] for line in lines if line.startswith("content-type"))
 
 
-async def test_what_is_not_kept_is_said_and_not_made_up(host: ServedEngine) -> None:
-    for path, empty in NOT_KEPT.items():
-        answer = await ask(host, path)
-        assert answer.pop("message") == answer.pop("error")
-        assert answer == {"success": False, "code": "not_available"} | empty
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def parsed(text: str, parse: Any) -> Samples:
+    found = [sample for family in parse(text) for sample in family.samples]
+    assert len({(sample.name, frozenset(sample.labels.items())) for sample in found}) == len(found)
+    return {(sample.name, frozenset(sample.labels.items())): sample.value for sample in found}
+
+
+def sample(samples: Samples, name: str, **labels: str) -> float:
+    return samples.get((name, frozenset(labels.items())), 0.0)
+
+
+async def prometheus(host: ServedEngine) -> tuple[Samples, Samples, Samples]:
+    """The module's names, our own, and our own in OpenMetrics, each read by the library's own parser."""
+    theirs, kind = await text_of(host, "/monitoring/prometheus")
+    assert kind == "text/plain; version=0.0.4; charset=utf-8"
+    ours, kind = await text_of(host, "/metrics.prom", base=BASE)
+    assert kind.startswith("text/plain; version=0.0.4")
+    wanted = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+    modern, kind = await text_of(host, "/metrics.prom", wanted, base=BASE)
+    assert kind.startswith("application/openmetrics-text; version=1.0.0")
+    assert modern.endswith("# EOF\n")
+    old = prometheus_client.parser.text_string_to_metric_families
+    return parsed(theirs, old), parsed(ours, old), parsed(modern, openmetrics.text_string_to_metric_families)
+
+
+async def test_ten_good_and_ten_failing_runs_are_that_everywhere(host: ServedEngine) -> None:
+    scripts = host.engine.project.scripts
+    (scripts / "sound.py").write_text("result = 1 + 1\n")
+    (scripts / "faulty.py").write_text("raise ValueError('no')\n")
+    await at_rest(host)
+    before, theirs_before, (_, ours_before, modern_before) = (
+        await ask(host, "/metrics"), (await prometheus(host))[0], await prometheus(host),
+    )  # fmt: skip
+    for _ in range(10):
+        for name, outcome in (("sound.py", Outcome.OK), ("faulty.py", Outcome.SCRIPT_ERROR)):
+            info = await end(host, RunRequest(kind=RunKind.SCRIPT, script=name))
+            assert info.outcome is outcome
+
+    after = await ask(host, "/metrics")
+    for name, count in (("total", 20), ("successful", 10), ("failed", 10)):
+        assert after[f"{name}_executions"] - before[f"{name}_executions"] == count
+
+    theirs, ours, modern = await prometheus(host)
+    for name, count in (("", 20), ("success_", 10), ("failed_", 10)):
+        name = f"python3_executions_{name}total"
+        assert sample(theirs, name) - sample(theirs_before, name) == count
+    assert sample(theirs, "python3_error_rate_percent") == pytest.approx(after["errorRate"])
+    assert 0 < sample(theirs, "python3_response_time_ms_p50") <= sample(theirs, "python3_response_time_ms_p99")
+    assert sample(theirs, "python3_pool_size_total") == sample(theirs, "python3_pool_healthy_executors") == 3
+    for mine, earlier in ((ours, ours_before), (modern, modern_before)):
+        for outcome in ("ok", "script_error"):
+            grown = [sample(each, "gatewright_runs_total", outcome=outcome) for each in (mine, earlier)]
+            assert grown[0] - grown[1] == 10
+        assert sample(mine, "gatewright_script_runs_total", script="sound.py", outcome="ok") == 10
+        assert sample(mine, "gatewright_script_runs_total", script="faulty.py", outcome="script_error") == 10
+        timed = [sample(each, "gatewright_run_duration_seconds_count") for each in (mine, earlier)]
+        assert timed[0] - timed[1] == 20
+        assert sample(mine, "gatewright_run_duration_seconds_bucket", le="+Inf") == timed[0]
+        assert sample(mine, "gatewright_pool_slots", state="ready") <= 3
+        assert sample(mine, "gatewright_engine_memory_bytes") > 10 << 20
+
+    owner = host.engine.owner.name
+    asked = {by: await ask(host, f"/metrics/groups?by={by}&hours=1", base=BASE) for by in ("script", "caller", "error")}
+    groups = {by: {one["name"]: one for one in found["groups"]} for by, found in asked.items()}
+    sound, faulty = groups["script"]["sound.py"], groups["script"]["faulty.py"]
+    assert (sound["total"], sound["successful"], sound["failed"]) == (10, 10, 0)
+    assert (faulty["total"], faulty["successful"], faulty["failed"]) == (10, 0, 10)
+    assert faulty["errors"] == {"script_error": 10}
+    assert 0 < sound["p50_ms"] <= sound["p99_ms"] <= sound["max_ms"]
+    assert groups["caller"][owner]["total"] >= 20
+    assert groups["error"]["script_error"]["total"] >= 10
+    theirs_by_script = {
+        one["script_identifier"]: one for one in (await ask(host, "/metrics/script-metrics"))["script_metrics"]
+    }
+    assert theirs_by_script["sound.py"]["success_rate"] == 100.0
+    assert (theirs_by_script["faulty.py"]["failed_executions"], theirs_by_script["faulty.py"]["error_counts"]) == (
+        10, "{script_error=10}",
+    )  # fmt: skip
+    assert theirs_by_script["sound.py"]["average_execution_time_ms"] > 0
+
+    history = await ask(host, "/metrics/history?hours=1", base=BASE)
+    totals = (await figures(host)).since_start
+    for name in ("total", "successful", "failed", "cancelled"):
+        assert sum(point[name] for point in history["points"]) == getattr(totals, name)
+    assert (history["step"], len(history["points"])) == (60, 60)
+    points = (await ask(host, "/metrics/historical"))["historical_metrics"]
+    assert sum(point["total_executions"] for point in points) == totals.total
+    assert points[-1]["timestamp"] % 60_000 == 0
+    assert 0 < len(points) <= 100
+
+
+async def test_a_pool_tells_status_bars_what_its_figures_mean(host: ServedEngine) -> None:
+    await host.engine.metrics.look()
+    pool = await ask(host, "/pool", base=BASE)
+    judgement = (await figures(host)).judgement
+    assert pool["impact"] in ("LOW", "MEDIUM", "HIGH")
+    assert 0 <= pool["health"] <= 100
+    subscription = host.engine.events.subscribe()
+    host.engine.pool_service.judged(msgspec.structs.replace(judgement, impact=ImpactLevel.HIGH, health=1))
+    with subscription:
+        async with asyncio.timeout(PATIENCE):
+            while not any(each.type == "pool" and each.data.health == 1 for each in await anext(subscription)):
+                pass
+    await host.engine.metrics.look()
+    assert host.engine.pool_service.info().health != 1
+
+
+async def test_alerts_of_the_pool_reach_the_panels(host: ServedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    await at_rest(host)
+    pool = host.engine.pool
+    info = pool.info()
+    failed = msgspec.structs.replace(info.slots[0], state=SlotState.FAILED, problem="its zygote cannot start")
+    broken = msgspec.structs.replace(info, slots=[failed, *info.slots[1:]], ready=2)
+    with monkeypatch.context() as patched:
+        patched.setattr(pool, "info", lambda: broken)
+        await host.engine.metrics.look()
+        await host.engine.metrics.look()
+        lines = {one["alert_id"].partition("-")[0]: one for one in (await ask(host, "/metrics/alerts"))["alerts"]}
+        assert lines["slots"]["severity"] == "WARNING"
+        assert lines["slots"]["message"].startswith("1 of 3 slots cannot run anything")
+        counts = await ask(host, "/monitoring/alerts")
+        assert counts["totalAlerts"] >= 2
+        assert counts["suppressedAlerts"] >= 1
+        assert lines["slots"]["message"] in counts["alertSummary"]
+        ours = await prometheus(host)
+        assert sample(ours[1], "gatewright_alerts", kind="slots", severity="WARNING") == 1
+    await host.engine.metrics.look()
+    found = {one["kind"]: one for one in (await ask(host, "/alerts", base=BASE))["alerts"]}
+    assert found["slots"]["until"] >= found["slots"]["at"]
+    assert sample((await prometheus(host))[1], "gatewright_alerts", kind="slots", severity="WARNING") == 0
+
+
+async def test_no_breaker_opens(host: ServedEngine) -> None:
+    answer = await ask(host, "/monitoring/circuit-breaker")
+    assert answer.pop("timeSinceStateChangeMs") > 0
+    assert answer == {
+        "success": True, "state": "CLOSED", "failureCount": 0, "totalOpens": 0, "totalCloses": 0, "totalRejections": 0,
+    }  # fmt: skip
+
+
+async def test_a_client_of_ours_reads_the_text_as_text(host: ServedEngine) -> None:
+    async with host.client() as client:
+        assert "# TYPE gatewright_runs_total counter" in await client.call(METRICS_TEXT)
 
 
 async def test_the_log_is_read_over_http(host: ServedEngine) -> None:

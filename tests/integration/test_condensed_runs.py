@@ -173,7 +173,7 @@ async def test_what_is_no_repetition_has_its_own_record_and_entry(engine: Engine
     told = {entry["subject"]: entry["outcome"] for entry in await entries(engine)}
     assert told == {
         f"#{failed.id} job.py": "script_error", f"#{code.id} <exec>": "ok", f"#{unsaved.id} job.py": "ok",
-        f"#{started.id} job.py": "ok", f"#{replay.id} job.py": "ok",
+        f"#{started.id} job.py": "ok", f"#{replay.id} job.py": "ok", f"#{person.id} job.py": "ok",
     }  # fmt: skip
     assert again.id not in {run.id for run in own}
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from account_support import UID, environment, ordinary_account
 from cli_support import PATIENCE, PROGRAM, CliProject, cli_project, ended, wait_until
 
 from engine.client import calls, fleet, launch
@@ -187,6 +188,7 @@ def test_a_command_reaches_a_gateway_by_its_name(three: Fleet, here: Any) -> Non
         (["run", "a", "--on", "gw-01", "--exit-status"], "--exit-status is of one run"),
         (["run", "a", "--on", "gw-01", "--save-buffer", "a=b"], "--save-buffer writes one file"),
         (["run", "a", "--on", "gw-01", "--file", "x=/nope"], "/nope cannot be read"),
+        (["run", "a", "--on", "gw-01", "--gateway-timeout", "0"], "takes more than 0 seconds"),
         (["run", "a", "--gateway-timeout", "3"], "--gateway-timeout belongs to --on"),
         (["restore", "a", "b", "--gateway", "gw-01"], "--gateway has no place here"),
         (["init", "x", "--gateway", "gw-01"], "given twice: as an argument and by --gateway"),
@@ -258,7 +260,7 @@ def test_the_same_answers_are_one_and_the_other_is_a_difference(here: Any) -> No
     code, out, err = here("run", "night/tag_check", "--on", "@b")
     assert code == 0, err
     head, same, other = out.split("\n\n")
-    assert re.fullmatch(r"night/tag_check on @b: 3 gateways, [\d.]+ m?s: 2 same, 1 differs", head)
+    assert re.fullmatch(r"night/tag_check on @b: 3 gateways, 3 ok, [\d.]+ m?s: 2 same, 1 differs", head)
     assert same == 'same answer (2): gw-01 gw-02\n  scanning\n  {"tags": 812, "bad": 0}'
     assert other.splitlines()[:3] == ["differs (1): gw-03", "  --- gw-01", "  +++ gw-03"]
     assert '  +  "bad": 3,' in other.splitlines()
@@ -376,8 +378,7 @@ def test_an_interrupt_cancels_it_everywhere(three: Fleet) -> None:
     process.send_signal(signal.SIGINT)
     code, out, err = ended(process)
     assert code == 130, err
-    assert "same answer (3): gw-01 gw-02 gw-03\n" in out
-    assert "ended with cancelled" in out
+    assert "same answer (3), cancelled: gw-01 gw-02 gw-03\n" in out
     assert [three.runs(name)[0].outcome for name in NAMES] == ["cancelled"] * 3
 
 
@@ -481,3 +482,40 @@ def test_each_gets_the_files_and_the_standard_input_and_leaves_its_own(three: Fl
         "out/gw-01/left.txt",
         "out/gw-02/left.txt",
     }
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has projects of several accounts")
+def test_root_stays_root_with_the_projects_of_several_accounts(three: Fleet) -> None:
+    with ordinary_account() as account:
+        project = account.folder("plant")
+
+        def as_account(*words: str) -> subprocess.CompletedProcess[bytes]:
+            return subprocess.run(
+                account.command("--project", str(project), *words), capture_output=True, check=False, cwd="/",
+                env=environment(), timeout=PATIENCE,
+            )  # fmt: skip
+
+        assert as_account("engine", "start").returncode == 0
+        try:
+            with three.also(f'[gateways.theirs]\nproject = "{project}"\n'):
+                both = three.call("exec", "result = 1", "--on", "theirs,gw-01", "--json")
+                answers = {one["gateway"]: one for one in json.loads(both.stdout)["answers"]}
+                assert {name: one["run"]["actor"] for name, one in answers.items()} == {
+                    "theirs": "root", "gw-01": "root",
+                }, both.stderr  # fmt: skip
+                checked = three.call("gateways", "check", "theirs")
+                assert re.search(r"^theirs +answers +admin", checked.stdout, re.MULTILINE), checked.stdout
+                # One gateway is another matter: there root goes on as the account.
+                command = account.command_of_root("--gateway", "theirs", "exec", "result = 1", "--json")
+                one = subprocess.run(command, capture_output=True, check=False, cwd="/", env=three.environ())
+                assert json.loads(one.stdout)["actor"] != "root", one.stderr
+                assert f"who owns {project}" in one.stderr.decode()
+                as_account("engine", "stop", "--force")
+                away = three.call("exec", "result = 1", "--on", "theirs,gw-01")
+                assert away.returncode == 3
+                assert f"The engine of {project} does not run." in away.stdout
+                assert f"Start it: gatewright --project {project} engine start" in away.stdout
+                assert {path.lstat().st_uid for path in project.rglob("*")} == {UID}
+        finally:
+            as_account("engine", "stop", "--force")

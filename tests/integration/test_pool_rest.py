@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from pool_kit import Sink, descendants, make_job, pool_of, run, until, until_ready
+from pool_kit import ADMIN, FREE_IMPORTS, Sink, descendants, make_job, pool_of, run, until, until_ready
 
 from engine.models.engine import SlotState
 from engine.models.runs import Outcome, Priority
+from engine.pool.job import Limits
 from engine.pool.pool import Pool
 
 BUSY = "The load is 9.5 on 2 processors."
@@ -158,3 +160,35 @@ async def test_one_that_cannot_start_rests_before_one_that_works(pool: Pool, mon
     pool.rest(2, BUSY)
     await until(lambda: len(resting(pool)) == 2, "the others rest")
     assert (await run(pool, "result = 4")).value == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_is_asked_for_in_between_every_run_ends_and_every_slot_comes_back(pool: Pool, seed: int) -> None:
+    chance = random.Random(seed)
+    jobs = []
+    endings = []
+    for _ in range(120):
+        match chance.randrange(8):
+            case 0 | 1:
+                pool.rest(chance.randrange(5), BUSY)
+            case 2:
+                pool.resize(chance.randrange(1, 6))
+            case 3:
+                slots = pool.info().slots
+                pool.restart_slot(chance.choice(slots).slot)
+            case 4 if jobs:
+                pool.cancel(chance.choice(jobs).run_id)
+            case _:
+                code = chance.choice(["result = 1", "import time; time.sleep(0.05)", "import os; os._exit(3)", "1/0"])
+                profile = chance.choice([FREE_IMPORTS, FREE_IMPORTS, ADMIN])
+                limits = Limits(wall=chance.choice([10.0, 11.0]))  # another one than parked children have
+                jobs.append(make_job(code, profile=profile, limits=limits))
+                endings.append(pool.submit(jobs[-1]))
+        for slot in pool.info().slots:
+            assert slot.state is not SlotState.RESTING or slot.pid is None
+        assert any(not slot.resting for slot in pool.slots()), "one is left"
+        await asyncio.sleep(chance.choice([0, 0, 0.001, 0.01, 0.05]))
+    await asyncio.wait_for(asyncio.gather(*endings), 60)
+    outcomes = {ending.result().outcome for ending in endings}
+    assert outcomes <= {Outcome.OK, Outcome.SCRIPT_ERROR, Outcome.EXITED, Outcome.CANCELLED}, outcomes

@@ -241,3 +241,30 @@ def test_requirements_are_held_against_the_new_one(generations: list[Environment
     assert dependencies.missing(["plant-tools>=2"]) == []
     dependencies.follow(replace(second, version="3.9.1"))
     assert dependencies.python_problem(">=3.10") is not None
+
+
+async def test_a_slot_that_rests_is_woken_in_the_environment_of_then(generations: list[Environment]) -> None:
+    first, second, _ = generations
+    async with pool_of(2, environment=first) as pool:
+        pool.rest(1, "The load is high.")
+        pool.switch_environment(second)
+        await asyncio.wait_for(pool.switched(), 30)
+        assert [slot.state for slot in pool.info().slots] == [SlotState.READY, SlotState.RESTING]
+        await until(lambda: pool.environments_in_use() == {second}, "nothing has the one of before")
+        pool.rest(0, "")
+        await until_ready(pool)
+        assert set(await asyncio.gather(name_here(pool), name_here(pool))) == {"second"}
+
+
+async def test_a_switch_that_fails_wakes_no_slot(generations: list[Environment], tmp_path: Path) -> None:
+    first, second, _ = generations
+    async with pool_of(2, environment=first) as pool:
+        pool.rest(1, "The load is high.")
+        pool.switch_environment(broken(second, tmp_path))
+        with pytest.raises(UnusableEnvironment):
+            await asyncio.wait_for(pool.switched(), 60)
+        assert pool.info().resting == 1
+        assert await name_here(pool) == "first"
+        pool.rest(0, "")
+        await until_ready(pool)
+        assert set(await asyncio.gather(name_here(pool), name_here(pool))) == {"first"}

@@ -57,6 +57,7 @@ async def looked(service: YieldService, engine: Engine, resting: int) -> None:
         await asyncio.sleep(0.05)
 
 
+@pytest.mark.slow
 async def test_a_busy_gateway_gets_room_and_gives_it_back(engine: Engine) -> None:
     """A real process that does nothing but compute, and is called what Ignition's JVM is called."""
     name = ["/opt/ignition/lib/runtime/jre-nix/bin/java", "-c", "while :; do :; done", "-Dignition"]

@@ -18,6 +18,7 @@ CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWNET = 0x1000_0000, 0x2_0000, 0x4000_0000
 SIGCHLD = 17
 CLONE, UNSHARE, CLONE3, PRCTL, SECCOMP = 56, 272, 435, 157, 317
 CREATE, ADD, RESTRICT = 444, 445, 446
+PIDFD_OPEN, CLOSE_RANGE = 434, 436
 ALLOW_ALL = struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF_0000)
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -125,6 +126,8 @@ TRIALS: dict[str, Callable[[], int]] = {
     "landlock_holds": kept_from_listing,
     "landlock_port_rule": port_rule,
     "landlock_quiet": quiet_restriction,
+    "pidfd": lambda: min(call(PIDFD_OPEN, os.getpid(), 0), 0),
+    "close_range": lambda: call(CLOSE_RANGE, 3_000_000, 3_000_001, 0),
     "seccomp": filtered,
     "seccomp_by_prctl": lambda: filtered(by_prctl=True),
 }

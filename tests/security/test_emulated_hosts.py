@@ -67,6 +67,7 @@ HOSTS = {
     "no-landlock": Expected("core", ("userns", "view", "seccomp"), ("no landlock",), ("Landlock",)),
     "landlock-off": Expected("core", ("userns", "view", "seccomp"), ("no landlock",), ("Landlock",)),
     "landlock-abi-1": Expected("full", ("userns", "view", "landlock1", "seccomp"), (), LISTENED_TO),
+    "linux-4.18": Expected("core", ("userns", "view", "seccomp"), ("no landlock",), ("Landlock", "file locks")),
     "no-seccomp": Expected("refused", lacks=("no seccomp",), wanting=("seccomp", "file locks")),
     "no-userns,no-landlock": Expected(
         "refused", lacks=("no Landlock", "no user namespace"), wanting=(*CONTAINED, "Landlock")

@@ -11,6 +11,7 @@ from tui.app import GatewrightApp
 from tui.console.screen import ConsoleScreen
 from tui.keymap import KEYMAP, key_label
 from tui.screens.approve import ApproveScreen
+from tui.screens.audit import AuditScreen
 from tui.screens.comparison import ComparisonScreen
 from tui.screens.defaults import DefaultsScreen
 from tui.screens.diff import DiffScreen
@@ -55,6 +56,7 @@ OWNERS = {
     Scope.DEFAULTS: DefaultsScreen,
     Scope.RUNS: RunsScreen,
     Scope.COMPARISON: ComparisonScreen,
+    Scope.AUDIT: AuditScreen,
     Scope.GATEWAYS: GatewaysScreen,
 }
 
@@ -75,6 +77,7 @@ SEEN_TOGETHER = [
     {Scope.EVERYWHERE, Scope.DEFAULTS},
     {Scope.EVERYWHERE, Scope.RUNS},
     {Scope.EVERYWHERE, Scope.COMPARISON},
+    {Scope.EVERYWHERE, Scope.AUDIT},
     {Scope.EVERYWHERE, Scope.GATEWAYS},
     {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.GIT},
     {Scope.EVERYWHERE, Scope.HISTORY},

@@ -8,6 +8,7 @@ import pytest
 from console_support import console, engine_project
 
 from engine.client import launch
+from engine.evidence_check import check
 from engine.models.runs import RunKind, RunRequest
 from engine.registry.runs import RUNS_START, StartParams
 from tui.screens import runs as runs_screen
@@ -148,3 +149,34 @@ async def test_a_run_that_begins_meanwhile_appears(project, tmp_path, ids):
         await c.shows("shell")
         await asyncio.to_thread(run_each, project, {"code": "result = 1", "name": "just-now"})
         await c.shows("just-now")
+
+
+async def test_the_evidence_of_a_run_is_written_into_a_new_file(project, tmp_path, ids):
+    file = tmp_path / "proof.json"
+    async with console(project, tmp_path) as c:
+        await c.shows("pool [")
+        await c.press("f10")
+        await c.shows("same", "e evidence")
+        await c.press("slash")
+        await c.type("breaks")
+        await c.until(lambda: len(rows(c)) == 1, "only that run is left")
+        await c.press("enter", "e")
+        await c.shows(f"Write the evidence of run #{ids[2]}")
+        await c.press("ctrl+u")
+        await c.type(str(project))
+        await c.press("enter")
+        await c.shows("evidence of run", "SHA-256")
+        written = project / f"evidence-{ids[2]}.json"
+        assert check(written.read_bytes()).problems == []
+        assert written.stat().st_mode & 0o777 == 0o600
+        await c.press("e")
+        await c.shows(f"Write the evidence of run #{ids[2]}")
+        await c.press("ctrl+u")
+        await c.type(str(written))
+        await c.press("enter")
+        await c.shows("Nothing is ever replaced")
+        await c.press("ctrl+u")
+        await c.type(str(file))
+        await c.press("enter")
+        await c.until(file.exists, "it has another name now")
+    written.unlink()

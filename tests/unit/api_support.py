@@ -15,6 +15,7 @@ from typing import Any
 from engine import sockets
 from engine.api.app import build_app
 from engine.api.event_wire import EventWire
+from engine.api.exposition import Exposition
 from engine.api.host import HostOperations
 from engine.api.openapi import Document
 from engine.api.server import EngineServer
@@ -174,7 +175,7 @@ class SmallHost:
         self.in_flight = 32
         self.recent_log = RecentLog()
         self.paths = EnginePaths(folder)
-        served = bind([*vars(self.engine).values(), HostOperations(self), Document(())])
+        served = bind([*vars(self.engine).values(), HostOperations(self), Document(()), Exposition(self)])
         self.server = EngineServer(
             build_app(self, OPERATIONS, refusing(row for row in OPERATIONS if row not in served))
         )

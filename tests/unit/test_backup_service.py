@@ -88,18 +88,21 @@ async def test_a_second_one_meanwhile_is_refused_and_the_engine_does_not_make_wa
     await asyncio.sleep(0)
     with pytest.raises(ServiceError, match="being made already"):
         await asyncio.wait_for(backups.backup("two", ADA, "cli"), 20)
-    engine = SimpleNamespace(tasks=SimpleNamespace(running=0), runs=SimpleNamespace(unfinished=0), backup=backups)
+    audit = SimpleNamespace(tell=lambda *_, **__: None)
+    engine = SimpleNamespace(
+        tasks=SimpleNamespace(running=0), runs=SimpleNamespace(unfinished=0), backup=backups, audit=audit
+    )
     stopped = asyncio.Event()
     host = HostOperations(cast(Any, SimpleNamespace(engine=engine, stop=stopped.set, info=lambda: None)))
     with pytest.raises(ServiceError, match="busy"):
-        host.stop(StopRequest(when_idle=True), ADA)
+        host.stop(StopRequest(when_idle=True), ADA, "cli")
     told.go_on.set()
     await first
     engine.tasks.running = 1
     with pytest.raises(ServiceError, match="busy"):
-        host.stop(StopRequest(when_idle=True), ADA)
+        host.stop(StopRequest(when_idle=True), ADA, "cli")
     assert not stopped.is_set()
-    host.stop(StopRequest(), ADA)
+    host.stop(StopRequest(), ADA, "cli")
     assert stopped.is_set(), "people may stop an engine with a task"
 
 

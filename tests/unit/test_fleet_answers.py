@@ -16,7 +16,7 @@ from engine.models.runs import Mode, Outcome, RunError, RunFile, RunInfo, RunKin
 from engine.models.shared import SharedFile
 from tui.commands import exit_codes
 from tui.commands.fleet import _exit_code
-from tui.text.fleet_answers import Group, grouped, other_texts, summary
+from tui.text.fleet_answers import Group, counts, grouped, other_texts, summary
 
 ORDER = [f"gw-{number:02}" for number in range(1, 41)]
 
@@ -52,6 +52,8 @@ def test_equal_answers_are_one_group_and_the_largest_is_first() -> None:
         ("not reachable", ["gw-06"]),
     ]
     assert summary(groups) == "4 same, 1 differs, 1 not reachable"
+    assert counts(answers) == "6 gateways, 5 ok, 1 failed, 5.00 s"
+    assert groups[0].heading == "same answer (4)"
     assert groups[0].difference == ""
     assert groups[1].difference.splitlines()[:2] == ["--- gw-01", "+++ gw-04"]
     assert '-  "bad": 0,' in groups[1].difference
@@ -119,6 +121,7 @@ def test_the_summary_counts(values: list[int], failures: int, sentence: str) -> 
 def test_of_groups_of_one_size_the_one_that_went_well_is_what_others_are_compared_with() -> None:
     groups = grouped([answer(1, outcome=Outcome.TIMEOUT), answer(2)], ORDER)
     assert shown(groups) == [("answer", ["gw-02"]), ("differs", ["gw-01"])]
+    assert groups[1].heading == "differs (1), timeout"
 
 
 def test_failures_are_grouped_by_their_kind_in_one_order() -> None:
@@ -129,6 +132,7 @@ def test_failures_are_grouped_by_their_kind_in_one_order() -> None:
         ("refused", ["gw-03"]),
         ("no answer in time", ["gw-01"]),
     ]
+    assert list(groups[0].reasons().values()) == [["gw-02", "gw-04"]]
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=40), st.randoms())

@@ -22,7 +22,7 @@ from engine.client.launch import LocalTarget
 from engine.client.remote import RemoteTarget
 from engine.client.shared import SharedTarget
 from engine.client.socket_target import SocketTarget
-from engine.client.starter import LaunchError
+from engine.client.starter import LaunchError, daemon_environment
 from engine.registry.engine import POOL_INFO
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of other accounts")
@@ -204,6 +204,17 @@ def test_a_file_of_another_account_is_not_used(file: Path) -> None:
     assert "belongs to another account" in refusal(lambda: Gateways.load(file)).message
 
 
+@as_root
+def test_root_writes_nothing_into_the_folder_of_another_account(file: Path, tmp_path: Path) -> None:
+    """As under sudo with the caller's HOME, who may have put a link there."""
+    file.parent.mkdir()
+    os.chown(file.parent, UID, UID)
+    file.symlink_to(tmp_path / "elsewhere")
+    error = refusal(lambda: Gateways(file, {}).add(Gateway("a", project="@a")))
+    assert error.message == f"{file.parent} belongs to another account."
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_the_first_gateway_makes_a_file_that_is_the_users_alone(file: Path) -> None:
     added = Gateway("gw-01", url="https://gw-01", token_file='/a "b" ü\\c', groups=("plant-b",))
     Gateways.load(file).add(added)
@@ -307,6 +318,11 @@ def test_what_was_added_is_read_and_what_is_removed_leaves_the_rest(
     assert Gateways.load(file).get(one.name) == one
     Gateways.load(file).remove(one.name)
     assert list(Gateways.load(file).by_name.values()) == others
+
+
+def test_an_engine_never_hears_which_gateway_its_starter_meant() -> None:
+    found = daemon_environment({"GATEWRIGHT_GATEWAY": "gw-01", "GATEWRIGHT_URL": "https://a", "GATEWRIGHT_X": "1"})
+    assert {name for name in found if name.startswith("GATEWRIGHT")} == {"GATEWRIGHT_X"}
 
 
 async def test_an_engine_is_reached_behind_a_socket(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from engine.models.runs import Outcome, RunError, Stream
 from engine.pool.outcome import Ending, ReturnedFile
-from engine.services.runs.masking import HIDDEN, PIECE, Masks
+from engine.services.masking import HIDDEN, PIECE, Masks
 
 PASSWORD = "s3cr\"e't\\ü/+ ok"
 PEM = (

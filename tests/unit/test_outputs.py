@@ -11,8 +11,8 @@ from contextlib import suppress
 import pytest
 
 from engine.services.access import Actor, Role, ServiceError
+from engine.services.masking import WINDOW, Masks
 from engine.services.runs import uploads
-from engine.services.runs.masking import WINDOW, Masks
 from engine.services.runs.outputs import LeftBuffers, RunOutputs, mapped, small_ones
 from engine.services.runs.uploads import COPIED_AT_ONCE, LEASE, MOST_OF_TOKEN, BufferService
 from engine.worker.buffers import MAX_NAME, MOST_MADE

@@ -1,7 +1,7 @@
 """Records reach the real state in groups; a full disk costs output, never a run's record, and is said."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from engine.models.runs import Mode, Outcome, OutputChunk, RunInfo, RunKind, Run
 from engine.pool.outcome import ReturnedFile
 from engine.services.runs.recorder import FLUSH_BYTES, Recorder
 from store.errors import LowDisk
+from store.state.audit import AuditEvent
 from store.state.database import StateDB
 from store.state.rows import FileRow, InputRow, OutputRow, RunRow
 
@@ -32,13 +33,14 @@ class Disk:
         finished: Iterable[RunRow],
         files: Iterable[FileRow],
         inputs: Iterable[InputRow],
+        audit: Sequence[AuditEvent],
         *,
         removed: Collection[tuple[int, int]] = (),
     ) -> None:
         if self.full:
             raise LowDisk("Cannot write state.db: the disk is full.")
         self.commits += 1
-        await self.state.apply(started, output, finished, files, inputs, removed=removed)
+        await self.state.apply(started, output, finished, files, inputs, audit, removed=removed)
 
     def on_durable(self, run_ids: list[int]) -> None:
         self.durable += run_ids
@@ -146,6 +148,20 @@ async def test_a_full_disk_drops_the_files_and_the_record_says_so(disk: Disk) ->
     assert row.note == "Its result is text. The files it left could not be recorded: the disk was full."
     assert other.note is None
     assert await disk.state.files([5, 6]) == {}
+
+
+async def test_the_audit_hears_of_a_run_with_its_record_and_once_also_after_a_full_disk(disk: Disk) -> None:
+    recorder = Recorder(disk, disk.on_durable)
+    disk.full = True
+    recorder.run_changed(ended(5))
+    recorder.tell(AuditEvent(1.0, "alice", 1, "cli", "run", "#5 <exec>"))
+    await recorder.flush()
+    assert await disk.state.audit.newest(9) == []
+    disk.full = False
+    recorder.tell(AuditEvent(2.0, "alice", 1, "cli", "run", "#6 <exec>"))
+    await recorder.close()
+    assert disk.commits == 1
+    assert [row.subject for row in await disk.state.audit.newest(9)] == ["#6 <exec>", "#5 <exec>"]
 
 
 async def test_a_complete_run_stays_complete(disk: Disk) -> None:

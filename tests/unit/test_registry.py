@@ -48,7 +48,7 @@ def test_every_operation_has_one_method_and_it_returns_what_the_row_says() -> No
     methods = list(implementations())
     served = (*OPERATIONS, *COMPAT_OPERATIONS)
     assert sorted(method.operation.name for _, method in methods) == sorted(op.name for op in served)
-    streams = {"AsyncIterator[RunItem]", "EventStream", "bytes | memoryview", "msgspec.Raw"}
+    streams = {"AsyncIterator[RunItem]", "EventStream", "Text", "bytes | memoryview", "msgspec.Raw"}
     for kind, method in methods:
         answer = inspect.get_annotations(method)["return"]
         assert answer in {method.operation.answer.__name__, *streams}, f"{kind.__name__}.{method.__name__}: {answer}"

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from engine.services.scripts.shared_imports import Wanted, wanted
+from engine.shared_imports import Wanted, wanted
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,8 @@ async def test_runs_of_a_dead_engine_become_interrupted(state: StateDB) -> None:
     ]
     assert [rows[n].output_complete for n in (1, 2, 3)] == [False, True, True]
     assert await state.output(1) == [piece(1)]
+    told = [(row.at, row.action, row.subject.split()[0], row.details["outcome"]) for row in await state.audit.newest(9)]
+    assert told == [(9.0, "run", "#2", "interrupted"), (9.0, "run", "#1", "interrupted")]
 
 
 async def killed(state: StateDB) -> None:
@@ -590,3 +592,38 @@ async def test_after_closing_everything_is_a_sentence_and_no_thread_is_left(reop
 def test_migrations_are_numbered_one_by_one() -> None:
     names = sorted(path.name for path in (Path(migrations.__file__).parent).glob("*.sql"))
     assert [int(name[:3]) for name in names] == list(range(1, len(names) + 1))
+
+
+async def test_a_filter_finds_what_trying_every_run_finds(state: StateDB, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, few in (("MANY", 7), ("MOST_NAMES", 6), ("MOST_FOUND", 3)):
+        monkeypatch.setattr(f"store.state.run_filter.{name}", few)
+    monkeypatch.setattr("store.state.run_filter.SLACK", 3.0)
+    rng = random.Random(15)
+    for names in (["A.py", "b c.py", "lib/a.py", "c"], [f"n{number}.py" for number in range(9)]):
+        begun = (await state.runs(limit=1) or [run_row(0)])[0].id
+        runs = [
+            run_row(
+                begun + number, name=rng.choice(names), outcome=rng.choice(["ok", "ok", "ok", "timeout"]),
+                state="finished", actor=rng.choice(["anna", "anna", "ben"]), queued_at=float(begun + number) + rng.random(),
+            )
+            for number in range(1, 41)
+        ]  # fmt: skip
+        await state.apply([], [], runs)
+        everything = await state.runs(limit=500)
+        for _ in range(150):
+            asked: dict[str, Any] = {
+                "name": rng.choice([None, None, "A.py", "none"]), "part": rng.choice([None, "A", ".py", "zz", "n1", ""]),
+                "outcome": rng.choice([None, "ok", "timeout", "memory"]), "actor": rng.choice([None, "anna", "ben", "x"]),
+                "since": rng.choice([None, 5.0, 70.5, 1e6]), "until": rng.choice([None, 30.5, 1.0, 1e6]),
+            }  # fmt: skip
+            before, limit = rng.choice([None, 30, 65]), rng.choice([3, 500])
+            expected = [
+                row.id
+                for row in everything
+                if (before is None or row.id < before)
+                and all(asked[key] in (None, getattr(row, key)) for key in ("name", "outcome", "actor"))
+                and (asked["part"] or "").lower() in row.name.lower()
+                and (asked["since"] or 0.0) <= row.queued_at < (asked["until"] or 1e9)
+            ]
+            found = await state.runs(limit=limit, before=before, wanted=RunFilter(**asked))
+            assert [row.id for row in found] == expected[:limit], asked

@@ -29,16 +29,60 @@ PATIENCE = 60.0
 """Seconds. Its trials on the host take a fraction of one each."""
 
 
+class PrintedReach(TypedDict):
+    """What a kind of host gives in one case (``engine.doctor.hosts``)."""
+
+    when: str
+    level: str
+    missing: str
+    to_do: str
+    emulated: list[str]
+
+
+class PrintedHost(TypedDict):
+    """A kind of host."""
+
+    name: str
+    title: str
+    kernel: str
+    reaches: list[PrintedReach]
+    notes: list[str]
+    aliases: list[str]
+    usual: str
+    best: str
+
+
+class PrintedHosts(TypedDict):
+    """One or all of them; ``emulations`` has what was emulated in words."""
+
+    hosts: list[PrintedHost]
+    emulations: dict[str, str]
+    emulated: str
+    this_host: str | None
+
+
 @click.command("doctor")
+@click.option(
+    "--explain",
+    metavar="[HOST]",
+    is_flag=False,
+    flag_value="",
+    help="Say what hosts of a kind reach, and what to set there; without HOST list them.",
+)
 @local_options
 @click.pass_obj
-def doctor(invocation: Invocation) -> None:
+def doctor(invocation: Invocation, explain: str | None) -> None:
     """Check the host, the project and the engine, and say what to do.
 
     \b
     Examples:
       gatewright doctor
+      gatewright doctor --explain
+      gatewright doctor --explain ubuntu-24.04
     """
+    if explain is not None:
+        invocation.show(_explained(explain), _print_hosts if not explain else _print_host)
+        return
     project = _project(invocation)
     findings = _examined(project)
     if not project:
@@ -48,20 +92,38 @@ def doctor(invocation: Invocation) -> None:
 
 def _examined(project: list[str]) -> list[PrintedFinding]:
     """The engine's own findings, made in a process and an environment like its own; the terminal stays."""
+    import msgspec
+
     from engine.client.launch import daemon_environment
 
-    command = [sys.executable, "-P", "-m", "engine", "doctor", "--json", *project]
-    environment = {**os.environ, **daemon_environment()}
+    answer = _asked(["--json", *project], {**os.environ, **daemon_environment()})
+    found: list[PrintedFinding] = msgspec.json.decode(answer)["findings"]
+    return found
+
+
+def _explained(name: str) -> PrintedHosts:
+    """What is known of a kind of host, or of all of them."""
+    import msgspec
+
+    explained: PrintedHosts = msgspec.json.decode(_asked(["--explain", *([name] if name else [])], dict(os.environ)))
+    return explained
+
+
+def _asked(arguments: list[str], environment: dict[str, str]) -> bytes:
+    """Ask the engine's own doctor, and return the JSON that it printed."""
+    command = [sys.executable, "-P", "-m", "engine", "doctor", *arguments]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, timeout=PATIENCE, check=False)
     except subprocess.TimeoutExpired:
         raise CommandError(f"the doctor did not come to an end within {PATIENCE:g} seconds") from None
+    if done.returncode == exit_codes.USAGE and done.stdout:
+        import msgspec
+
+        refused = msgspec.json.decode(done.stdout)
+        raise CommandError(refused["error"], hint=refused["hint"], exit_code=exit_codes.USAGE)
     if done.returncode != exit_codes.OK:
         raise CommandError("the doctor broke", hint=done.stderr.decode("utf-8", "backslashreplace"))
-    import msgspec
-
-    found: list[PrintedFinding] = msgspec.json.decode(done.stdout)["findings"]
-    return found
+    return done.stdout
 
 
 def _next_steps() -> list[PrintedFinding]:
@@ -109,6 +171,45 @@ def _project(invocation: Invocation) -> list[str]:
                 raise
         invocation.streams.notify(f"only the host is checked: {error.message}", error.hint)
         return []
+
+
+def _print_hosts(invocation: Invocation, explained: PrintedHosts) -> None:
+    from tui.text.table import render, terminal_width
+
+    out = invocation.streams.out
+    rows = [
+        (host["name"], host["usual"], host["best"], _marked(host, explained["this_host"]))
+        for host in explained["hosts"]
+    ]
+    out.line(render(("host", "as it is", "at best", ""), rows, width=terminal_width(out.is_terminal)))
+    invocation.streams.notify(explained["emulated"])
+
+
+def _marked(host: PrintedHost, this_host: str | None) -> str:
+    return f"{host['title']}; this host looks like one" if host["name"] == this_host else host["title"]
+
+
+def _print_host(invocation: Invocation, explained: PrintedHosts) -> None:
+    from tui.text.table import fields, terminal_width
+
+    out = invocation.streams.out
+    [host] = explained["hosts"]
+    blocks = [[("host", _marked(host, explained["this_host"])), ("kernel", host["kernel"])]]
+    for reach in host["reaches"]:
+        missing = f". Missing: {reach['missing']}" if reach["missing"] else ""
+        emulated = "; ".join(explained["emulations"][name] for name in reach["emulated"])
+        blocks.append(
+            [
+                ("case", reach["when"]),
+                ("level", f"{reach['level']}{missing}"),
+                ("to do", reach["to_do"]),
+                ("emulated", emulated),
+            ]
+        )
+    blocks.append([("note", note) for note in host["notes"]])
+    width = terminal_width(out.is_terminal)
+    out.line("\n\n".join(fields(block, width=width) for block in blocks if block))
+    invocation.streams.notify(explained["emulated"])
 
 
 def _print(invocation: Invocation, report: dict[str, list[PrintedFinding]]) -> None:

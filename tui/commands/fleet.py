@@ -27,7 +27,7 @@ from tui.commands.session import CLIENT, refusals
 from tui.commands.streams import Streams
 from tui.commands.uploads import STANDARD_INPUT_NAME
 from tui.runs.uploads import FileInputError, upload
-from tui.text.fleet_answers import Group, answer_text, grouped, other_texts, summary
+from tui.text.fleet_answers import Group, answer_text, counts, grouped, other_texts, summary
 from tui.text.formats import duration
 from tui.text.results import result_lines
 from tui.text.sanitise import sanitise_line
@@ -53,6 +53,8 @@ def run_on_gateways(invocation: Invocation, options: RunOptions, request: RunReq
 
 
 def _refuse_options_of_one(options: RunOptions) -> None:
+    if options.gateway_timeout is not None and options.gateway_timeout <= 0:
+        raise click.UsageError("--gateway-timeout takes more than 0 seconds.")
     if options.exit_status:
         raise click.UsageError("--exit-status is of one run; with --on the exit code is that of the worst.")
     if options.save_buffers:
@@ -101,7 +103,7 @@ async def _run(
     code = exit_codes.worst([*map(_exit_code, report.answers), *written.codes])
     if signals.ended_by is not None:
         code = exit_codes.of_signal(signals.ended_by)
-    report.show(request.script or "<exec>", code)
+    report.show(request.script or f"<{request.kind}>", code)
     return code
 
 
@@ -236,36 +238,36 @@ class _Report:
             self._invocation.print_json(self._as_json(name, groups, code))
             return
         out, width = self._streams.out, terminal_width(self._streams.out.is_terminal)
-        count = f"{len(self._names)} gateway{'' if len(self._names) == 1 else 's'}"
-        seconds = duration(max(answer.seconds for answer in self.answers))
-        out.line(paragraph(f"{name} on {self._invocation.on}: {count}, {seconds}: {summary(groups)}", "", width=width))
+        head = f"{name} on {self._invocation.on}: {counts(self.answers)}: {summary(groups)}"
+        out.line(paragraph(head, "", width=width))
         for group in groups:
             out.line()
-            out.line(paragraph(f"{group.label} ({len(group.answers)}): {' '.join(group.names)}", "", width=width))
+            out.line(paragraph(f"{group.heading}: {' '.join(group.names)}", "", width=width))
             self._show_group(group, width)
 
     def _show_group(self, group: Group, width: int | None) -> None:
         out = self._streams.out
         if group.is_failure:
-            for answer in group.answers:
-                if answer.failure is not None:
-                    lead = f"{answer.gateway}: " if len(group.answers) > 1 else ""
-                    out.line(paragraph(lead + answer.failure.message, INDENT, width=width))
-                    if answer.failure.hint:
-                        out.line(paragraph(answer.failure.hint, INDENT * 2, width=width))
+            for failure, names in group.reasons().items():
+                lead = f"{' '.join(names)}: " if len(names) < len(group.answers) else ""
+                out.line(paragraph(lead + failure.message, INDENT, width=width))
+                if failure.hint:
+                    out.line(paragraph(failure.hint, INDENT * 2, width=width))
             return
         text = group.difference or _whole_text(group.run, width)
-        for line in text.splitlines():
+        for line in text.removesuffix("\n").split("\n") if text else ():
             out.line(INDENT + line)
 
     def _notes(self, groups: Sequence[Group]) -> Iterable[str]:
         """What the user should know about comparing them."""
         if others := other_texts(self.answers):
             yield f"not the same text ran everywhere: another one on {', '.join(sorted(others, key=self._names.index))}"
-        for group in groups:
-            for answer in group.answers:
-                if answer.run is not None and answer.run.note:
-                    yield f"{answer.gateway}: {answer.run.note}"
+        noted: dict[str, list[str]] = {}
+        for answer in (answer for group in groups for answer in group.answers):
+            for note in (answer.run.note, answer.run.unrecorded) if answer.run is not None else ():
+                if note:
+                    noted.setdefault(note, []).append(answer.gateway)
+        yield from (f"{' '.join(names)}: {note}" for note, names in noted.items())
 
     def _as_json(self, name: str, groups: Sequence[Group], code: int) -> dict[str, object]:
         group_of = {gateway: number for number, group in enumerate(groups) for gateway in group.names}

@@ -28,6 +28,7 @@ from tui.commands.errors import CommandError
 from tui.commands.invocation import CommandGroup, Invocation, common_options
 from tui.commands.params import standard_input
 from tui.commands.script_changes import delete_script, duplicate_script, rename_script, restore_script
+from tui.commands.script_exchange import compare_scripts, pull_scripts, push_scripts
 from tui.commands.script_state import script_state
 from tui.commands.set_keys import set_keys
 from tui.commands.transfer import export_scripts, import_scripts
@@ -69,6 +70,9 @@ for command in (
     restore_script,
     import_scripts,
     export_scripts,
+    compare_scripts,
+    push_scripts,
+    pull_scripts,
     default_scripts,
 ):
     scripts.add_command(command)

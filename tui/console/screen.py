@@ -520,10 +520,10 @@ class ConsoleScreen(FullScreen[None]):
             return self.panel
         if scope is Scope.PREVIEW:
             return parts.preview_pane
-        if scope is Scope.POOL:
-            pool = parts.pool_screen()
-            self.app.push_screen(pool, self._show_chosen)
-            return pool
+        if scope in (Scope.POOL, Scope.RUNS):
+            chooser = parts.pool_screen() if scope is Scope.POOL else parts.runs_screen()
+            self.app.push_screen(chooser, self._show_chosen)
+            return chooser
         if scope in (Scope.MAINTENANCE, Scope.PACKAGES):
             screen = parts.maintenance_screen() if scope is Scope.MAINTENANCE else parts.packages_screen()
             self.app.push_screen(screen)

@@ -28,6 +28,7 @@ from tui.connection import EngineConnection, problems_told
 from tui.messages import ModeChanged, RunChanged
 from tui.screens.comparison import ComparisonScreen
 from tui.screens.dialogs import AskScreen
+from tui.screens.evidence import save_evidence
 from tui.screens.full_screen import FullScreen
 from tui.text.condensed import condensed_text
 from tui.text.formats import clock
@@ -155,6 +156,16 @@ class RunsScreen(FullScreen[int | None]):
             in_background(self, "compare", self._told, self._compare, *sorted((self._marked, run.id)))
         self._refresh_rows()
 
+    def action_audit(self) -> None:
+        from tui.screens.audit import AuditScreen
+
+        self.app.push_screen(AuditScreen(self._connection))
+
+    def action_save_evidence(self) -> None:
+        if (run := self._run) is not None:
+            client = self._connection.client
+            in_background(self, "evidence", self._told, save_evidence, self.app, client, run.id, self._tell)
+
     def action_leave_runs(self) -> None:
         if self._words.has_focus:
             self._to_table()
@@ -252,6 +263,10 @@ class RunsScreen(FullScreen[int | None]):
         admin = (mode or self._mode()) is Mode.ADMIN
         self._heading.update(" runs  ADMIN " if admin else " runs ")
         self.set_class(admin, "-admin")
+
+    def _tell(self, text: str) -> None:
+        """Say what is too long for a line."""
+        self.notify(sanitise_line(text), timeout=8, markup=False)
 
     def _show_remark(self, text: str) -> None:
         self._remark.update(f" {sanitise_line(text)}" if text else "")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from engine.client.fleet import Answer, FailureKind
+from engine.client.fleet import Answer, Failure, FailureKind
 from engine.models.runs import Outcome, RunInfo
 from engine.text_diff import unified
+from tui.text.formats import duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +44,20 @@ class Group:
     def run(self) -> RunInfo | None:
         """One of its runs, which are all the same; None where there is none."""
         return self.answers[0].run
+
+    @property
+    def heading(self) -> str:
+        """What it is and how many it has, with how their runs ended where that was not well."""
+        text = f"{self.label} ({len(self.answers)})"
+        return text if self.run is None or self.run.outcome is Outcome.OK else f"{text}, {self.run.outcome}"
+
+    def reasons(self) -> dict[Failure, list[str]]:
+        """The gateways of each reason that there is no answer for; one sentence may be that of many."""
+        found: dict[Failure, list[str]] = {}
+        for answer in self.answers:
+            if answer.failure is not None:
+                found.setdefault(answer.failure, []).append(answer.gateway)
+        return found
 
     @property
     def is_failure(self) -> bool:
@@ -88,6 +103,15 @@ def summary(groups: Sequence[Group]) -> str:
         parts.append(f"{len(ended[0].answers)} same, {others} differ{'s' if others == 1 else ''}")
     parts += [f"{len(group.answers)} {group.label}" for group in groups if group.is_failure]
     return ", ".join(parts)
+
+
+def counts(answers: Sequence[Answer]) -> str:
+    """How many gateways were asked, how many of them ran it well, and how long all took: "6 gateways, 5 ok, ..."."""
+    ok = sum(answer.run is not None and answer.run.outcome is Outcome.OK for answer in answers)
+    parts = [f"{len(answers)} gateway{'' if len(answers) == 1 else 's'}", f"{ok} ok"]
+    if ok < len(answers):
+        parts.append(f"{len(answers) - ok} failed")
+    return ", ".join([*parts, duration(max(answer.seconds for answer in answers))])
 
 
 def difference(base: Answer, other: Answer) -> str:

@@ -67,7 +67,7 @@ def parse_search(text: str, now: float | None = None) -> RunSearch:
         BadSearch: A key or a value means nothing.
     """
     found = RunSearch()
-    for word in (quoted.replace('"', "") for quoted in _WORDS.findall(text)):
+    for word in query_words(text):
         key, colon, value = word.partition(":")
         if not colon:
             key, value = "name", word
@@ -76,6 +76,11 @@ def parse_search(text: str, now: float | None = None) -> RunSearch:
         if value:  # else it is still being typed
             found = _KEYS[key](found, value, time.time() if now is None else now)
     return found
+
+
+def query_words(text: str) -> list[str]:
+    """Return the words of what is typed; quotes keep those together that are one, and are left out."""
+    return [quoted.replace('"', "") for quoted in _WORDS.findall(text)]
 
 
 def moment(text: str, now: float) -> float:

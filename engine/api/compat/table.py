@@ -49,7 +49,7 @@ def compat_services(host: EngineHost) -> list[object]:
         about.About(host, pythons),
         figures.Figures(host, pythons),
         impact.Impact(host),
-        history.History(),
+        history.History(host),
         logs.Logs(host),
         packages.CompatPackages(host, pythons),
         unavailable.Unavailable(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from engine.models.metrics import EngineMetrics, HostFigures, Judgement, RunFigures, UseFigures
 from engine.pool.pool import Pool
@@ -60,6 +60,11 @@ class MetricsService:
         self._judged(metrics.judgement)
         self._alerts.notice(findings_of(metrics, self._pool.info(), self._troubles()))
 
+    @property
+    def active(self) -> int:
+        """Runs that go on."""
+        return self._runs.active
+
     @implements(METRICS)
     async def info(self) -> EngineMetrics:
         return self._together(await self._meter.usage(SOONEST))
@@ -67,6 +72,10 @@ class MetricsService:
     async def lately(self) -> EngineMetrics:
         """Like ``info``, with processes and host as they were a few seconds ago: that costs no look at them."""
         return self._together(await self._meter.usage(2 * EVERY))
+
+    def durations(self) -> tuple[Mapping[int, int], float]:
+        """Return how many durations of runs are in each bin since the engine's start, and their sum in seconds."""
+        return self._runs.durations()
 
     def _together(self, usage: Usage) -> EngineMetrics:
         pool = self._pool.info()

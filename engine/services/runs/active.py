@@ -13,10 +13,10 @@ from msgspec.structs import replace
 
 from engine.models.runs import OutputChunk, RunInfo, RunProgress, RunState, Stream
 from engine.pool.outcome import Ending, ReturnedFile
+from engine.services.masking import Masks
 from engine.services.runs.condensed import HeldRecord, Repeated
 from engine.services.runs.follower import Follower
 from engine.services.runs.kept_output import KeptOutput
-from engine.services.runs.masking import Masks
 from engine.services.runs.outputs import RunOutputs
 from engine.services.runs.uploads import Buffer
 from store.state.run_filter import RunFilter
@@ -65,7 +65,6 @@ class ActiveRun:
         "_version",
         "_waiters",
         "buffers",
-        "by_token",
         "files",
         "info",
         "kept_back",
@@ -102,7 +101,6 @@ class ActiveRun:
         self.stdin = stdin
         self.files: Sequence[ReturnedFile] = ()
         self.outputs: RunOutputs | None = None
-        self.by_token = False
         self.repeated: Repeated | None = None
         """What it may be a repetition of."""
         self.kept_back: HeldRecord | None = None

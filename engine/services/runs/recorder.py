@@ -12,6 +12,7 @@ from engine.models.runs import OutputChunk, RunInfo, RunState
 from engine.pool.outcome import ReturnedFile
 from engine.services.runs.records import file_row, output_row, run_row
 from store.errors import StoreError
+from store.state.audit import AuditEvent
 from store.state.rows import FileRow, InputRow, OutputRow, RunRow
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class RunStore(Protocol):
         finished: Iterable[RunRow],
         files: Iterable[FileRow],
         inputs: Iterable[InputRow],
+        audit: Sequence[AuditEvent],
         *,
         removed: Collection[tuple[int, int]] = (),
     ) -> None: ...
@@ -56,6 +58,7 @@ class Recorder:
         self._output_bytes = 0
         self._files: Files = {}
         self._inputs: dict[int, InputRow] = {}
+        self._told: list[AuditEvent] = []
         self._lost_output: set[int] = set()
         self._lost_files: set[int] = set()
         self._work = asyncio.Event()
@@ -78,6 +81,11 @@ class Recorder:
     def inputs(self, row: InputRow) -> None:
         """Record what a run is given, together with its first record."""
         self._inputs[row.run_id] = row
+
+    def tell(self, event: AuditEvent) -> None:
+        """Have the audit hear of a run's end, in the transaction that records it."""
+        self._told.append(event)
+        self._work.set()
 
     def output(self, run_id: int, chunks: Iterable[OutputChunk], removed: Iterable[int] = ()) -> None:
         """Record ``chunks`` of a run, after those were taken off the record whose numbers are ``removed``."""
@@ -109,12 +117,15 @@ class Recorder:
             output, self._output = self._output, {}
             removed, self._removed = self._removed, set()
             files, self._files = self._files, {}
+            told, self._told = self._told, []
             self._output_bytes = 0
-            if not runs and not output and not removed:
+            if not runs and not output and not removed and not told:
                 return
-            await self._commit(runs, output, files, removed)
+            await self._commit(runs, output, files, removed, told)
 
-    async def _commit(self, runs: dict[int, RunInfo], output: Output, files: Files, removed: set[Place]) -> None:
+    async def _commit(
+        self, runs: dict[int, RunInfo], output: Output, files: Files, removed: set[Place], told: list[AuditEvent]
+    ) -> None:
         finished = [info for info in runs.values() if info.state is RunState.FINISHED]
         started = [info for info in runs.values() if info.state is not RunState.FINISHED]
         try:
@@ -127,10 +138,12 @@ class Recorder:
                 ],
                 [file_row(run_id, file) for run_id, left in files.items() for file in left],
                 [row for run_id in runs if (row := self._inputs.pop(run_id, None)) is not None],
+                told,
                 removed=removed,
             )
         except StoreError as error:
             self._lost_files.update(files)
+            self._told = told + self._told
             self._keep(runs, output, error)
             return
         if self.problem is not None:

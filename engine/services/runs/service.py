@@ -167,7 +167,7 @@ class RunService:
             events: Hears of every change.
             metrics: Counts.
             space: Whether there is room for output.
-            audit: Hears of ADMIN runs and of what tokens run.
+            audit: Hears of runs.
             hmac_key: The project's, for what is secret among the inputs.
             api_queue_wait: Seconds that a run may wait for a slot while a client of the API waits for its end.
         """
@@ -354,6 +354,7 @@ class RunService:
                 detail["leave_processes"] = True
             intent = event(actor, info.source, "admin_run", f"#{info.id} {info.name}", **detail)
             await asyncio.shield(self._state.apply([run_row(info)], [], [], inputs=[inputs], audit=[intent]))
+            await self._audit.send_head(f"#{info.id} {info.name}")
         except StoreError as error:
             raise ServiceError(
                 "not_recorded",
@@ -528,6 +529,7 @@ class RunService:
         info = await self.get(run_id, actor)
         if info.state is RunState.FINISHED:
             return info
+        self._audit.tell(actor, "runs", "run_cancel", f"#{info.id} {info.name}", of=info.actor)
         if (stop := self._batches.get(run_id)) is not None:
             stop()
         else:
@@ -575,7 +577,6 @@ class RunService:
             unrecorded=self._no_space(),
         )
         run = ActiveRun(info, actor.uid, (), self, Limits().output)
-        run.by_token = bool(actor.token)
         self._active[info.id] = run
         self._batches[info.id] = stop
         if preview:
@@ -743,7 +744,6 @@ class RunService:
             if self.script_api is None
             else self.script_api.for_run(info, prepared.script_kind, actor, script, run.outputs),
         )
-        run.by_token = bool(actor.token)
         self._active[info.id] = run
         self._hold_back(run, repeated, inputs)
         try:
@@ -968,15 +968,18 @@ class RunService:
         return " ".join(filter(None, (ending.note, info.note, run.missing_output, lacking))) or None
 
     def _tell_audit(self, run: ActiveRun) -> None:
-        """How an ADMIN run ended, or one that a token started; others that are RESTRICTED are on record as runs."""
+        """Have it on record how a run ended, what ran and what that was given; of an ADMIN run the intent has that."""
         info = run.info
         if info.mode is Mode.ADMIN:
             self._tell_admin_end(info, run.owner)
-        elif run.by_token:
-            detail: dict[str, object] = {"code_sha256": info.code_sha256, "inputs_sha256": info.inputs_sha256}
-            detail.update((file.path, file.sha256) for file in info.shared)
-            actor, outcome = Actor(info.actor, run.owner, Role.OPERATOR), info.outcome.value if info.outcome else ""
-            self._audit.tell(actor, info.source, "run", f"#{info.id} {info.name}", outcome=outcome, **detail)
+            return
+        detail: dict[str, object] = {
+            "code_sha256": info.code_sha256, "inputs_sha256": info.inputs_sha256, "isolation": info.isolation,
+            "duration": round(info.duration or 0.0, 6),
+        }  # fmt: skip
+        detail.update((file.path, file.sha256) for file in info.shared)
+        actor, outcome = Actor(info.actor, run.owner, Role.OPERATOR), info.outcome.value if info.outcome else ""
+        self.recorder.tell(event(actor, info.source, "run", f"#{info.id} {info.name}", outcome=outcome, **detail))
 
     def _tell_admin_end(self, info: RunInfo, uid: int) -> None:
         actor = Actor(info.actor, uid, Role.ADMIN)

@@ -26,6 +26,7 @@ from engine.models.defaults import (
 from engine.models.scripts import SaveRequest
 from engine.registry.defaults import DEFAULTS_DECIDE, DEFAULTS_DIFF, DEFAULTS_LIST, DEFAULTS_RESTORE
 from engine.services.access import Actor, Role, ServiceError
+from engine.services.audit import AuditService
 from engine.services.operations import implements
 from engine.services.scripts.service import ScriptService, refused
 from engine.text_diff import unified
@@ -45,13 +46,20 @@ class DefaultScriptService:
     """Scripts are named by their paths below ``scripts/`` here, as everywhere outside the store."""
 
     def __init__(
-        self, bundle: Bundle, project: Project, files: ScriptFiles, scripts: ScriptService, seeded: Seeded
+        self,
+        bundle: Bundle,
+        project: Project,
+        files: ScriptFiles,
+        scripts: ScriptService,
+        seeded: Seeded,
+        audit: AuditService,
     ) -> None:
         self._bundle = bundle
         self._project = project
         self._files = files
         self._scripts = scripts
         self._seeded = seeded
+        self._audit = audit
         lead = f"{SCRIPTS}/"
         self._texts = {path.removeprefix(lead): data for path, data in bundle.files.items() if path.startswith(lead)}
         self._samples = {path: data for path, data in bundle.files.items() if not path.startswith(lead)}
@@ -193,6 +201,7 @@ class DefaultScriptService:
         for decision in decisions:
             if decision.choice is DefaultChoice.KEEP:
                 await self._keep(decision)
+                self._audit.tell(actor, "scripts", "default_kept", decision.path, bundled=decision.bundled_sha256)
             elif decision.sha256 != decision.bundled_sha256:
                 await self._put(decision.path, decision.sha256, actor)
                 written.append(f"{SCRIPTS}/{decision.path}")

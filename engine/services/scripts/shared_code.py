@@ -18,7 +18,7 @@ from dataclasses import replace
 from engine.models.shared import SharedFile
 from engine.pool.job import SharedModule
 from engine.services.access import ServiceError
-from engine.services.scripts.shared_imports import LIB, Wanted, wanted
+from engine.shared_imports import LIB, Wanted, wanted
 from store.errors import StoreError
 from store.files.names import SUFFIX, is_shared, shared_module
 from store.files.scripts import ScriptFiles

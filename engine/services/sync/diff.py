@@ -20,6 +20,7 @@ from engine.models.sync import (
 )
 from engine.registry.sync import SYNC_APPLY, SYNC_DIFF
 from engine.services.access import Actor, ServiceError
+from engine.services.audit import AuditService
 from engine.services.events import EventBus
 from engine.services.operations import implements
 from engine.services.scripts.changes import ScriptChanges
@@ -34,6 +35,9 @@ from store.state.ignored_differences import IgnoredDifferences
 
 MAX_KEYED = 500
 """Invalid files whose keys are compared; each is read twice for that."""
+
+MOST_TOLD = 100
+"""Decisions that the audit has one by one; of more of them it has the number."""
 
 SCAN, APPLY = "diff", "decisions"
 
@@ -69,6 +73,7 @@ class DiffService:
         ignored: IgnoredDifferences,
         tasks: TaskService,
         events: EventBus,
+        audit: AuditService | None = None,
     ) -> None:
         self._reconciler = reconciler
         self._texts = texts
@@ -77,6 +82,7 @@ class DiffService:
         self._ignored = ignored
         self._tasks = tasks
         self._events = events
+        self._audit = audit
 
     @implements(SYNC_DIFF)
     async def scan(self, actor: Actor) -> DiffReport:
@@ -113,9 +119,13 @@ class DiffService:
             if request.preview:
                 outcomes = [await self._preview(one, items.get((one.state, one.path))) for one in request.decisions]
                 return DiffAnswer(outcomes=outcomes)
-            return await self._tasks.run(APPLY, actor, lambda progress: self._all(request, items, actor, progress))
+            answer = await self._tasks.run(APPLY, actor, lambda progress: self._all(request, items, actor, progress))
         except StoreError as error:
             raise _refused(error) from None
+        if self._audit is not None and (done := [one for one in answer.outcomes if one.done]):
+            told = [f"{one.choice} {one.path}" for one in done[:MOST_TOLD]]
+            self._audit.tell(actor, "scripts", "differences_decided", decided=told, differences=len(done))
+        return answer
 
     async def _items(self, scanned: Scanned) -> list[DiffItem]:
         lost = frozenset([path for path in await self._reconciler.lost() if path in scanned.last])

@@ -12,7 +12,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -57,10 +57,16 @@ class Masks:
 
     def add(self, name: str, value: str) -> bool:
         """Hide ``value`` from here on; return whether that is new."""
-        if self._values.get(name) == value:
+        return self.extend({name: value})
+
+    def extend(self, values: Mapping[str, str]) -> bool:
+        """Hide several values from here on; return whether one of them is new."""
+        new = {name: value for name, value in values.items() if self._values.get(name) != value}
+        if not new:
             return False
-        self._values[name] = value
-        self._spellings |= dict.fromkeys(_spellings(value))
+        self._values |= new
+        for value in new.values():
+            self._spellings |= dict.fromkeys(_spellings(value))
         longest_first = sorted(self._spellings, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first)))
         self._bytes = [each.encode() for each in longest_first]
@@ -69,6 +75,10 @@ class Masks:
         for each in longest_first:
             self._by_first.setdefault(each[0], []).append(each)
         return True
+
+    def knows(self, text: str) -> bool:
+        """Tell whether a text is one of the secrets, or one in another spelling, and nothing else."""
+        return text in self._spellings
 
     def found_in(self, text: str) -> bool:
         """Tell whether a text has one of the secrets in any spelling."""

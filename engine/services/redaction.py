@@ -1,0 +1,129 @@
+"""Take secrets out of what the audit keeps for good, whoever told it: by name, by form, and by value.
+
+Nothing that is told should hold one. This is for what slips through: an address with a password in a message, a file
+that is named like a token.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from engine.services.masking import HIDDEN, Masks
+from store.frontmatter.secret_names import names_a_secret, names_a_secret_argument
+from store.state.audit import AuditEvent
+
+OWN_NAMES = frozenset({"token", "keys", "assistant.key_file", "listen.tls_key"})
+"""Names of details that sound like secrets and are none: a token's ID, names of what a script keeps, paths of files."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_RUN = re.compile(r"#\d+ ")
+
+_FORMS = re.compile(
+    r"(?P<private>-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"  # RFC 7468
+    r"|(?P<own>\bgw_[0-9a-f]{12}_)[\w.~+/=-]+"  # ours: the ID stays
+    r"|(?P<scheme>\b(?:bearer|basic|digest|negotiate)\s+)[\w.~+/=-]{8,}"  # RFC 9110, section 11.6.2
+    r"|(?P<uri>://)[^\s/@]+(?=@)"  # RFC 3986, section 3.2.1
+    r"|(?P<known>\b(?:AKIA|ASIA|ghp_|gho_|ghu_|ghs_|ghr_|github_pat_|glpat-|xox[abeoprs]-|sk[-_]|AIza|hv[sbr]\.|npm_"
+    r"|eyJ))[\w.~+/=-]{12,}",  # AWS, GitHub, GitLab, Slack and others; JSON Web Tokens (RFC 7519)
+    re.DOTALL | re.IGNORECASE,
+)
+"""What each alternative begins with tells what it is, and stays."""
+
+_GIVEN = re.compile(r"""(?<![\w.-])([\w.-]{1,100})(\s*=\s*|:\s+)("[^"]*"|'[^']*'|[^\s&;,"']+)""")
+"""A name with its value, as command lines, addresses and settings write it. ``token:NAME`` is a caller."""
+
+
+_IN_A_TEXT = re.compile(r"[\w.-]:\s")
+_NAMES = re.compile(r'"([^"]*)": ')
+
+
+class Redactor:
+    """Knows the values that must not be kept; those that were secret once count to the engine's end."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+        self._masks = Masks()
+
+    def know(self, values: Iterable[str]) -> None:
+        """Hide these values from here on, in every spelling that ``Masks`` knows."""
+        new = {value: value for value in values if value not in self._known}
+        if new:
+            self._known |= new
+            masks = Masks()
+            masks.extend(self._known)
+            self._masks = masks  # another one: a writer's thread may be at work with that from before
+
+    def event(self, event: AuditEvent) -> AuditEvent:
+        """Return an event without secrets. Who did it, from where, and the action's name stay as they are."""
+        if self._is_plain(event.subject, event.detail):
+            return event
+        try:
+            detail: Any = json.loads(event.detail)
+        except ValueError:
+            detail = {"text": event.detail}
+        if not isinstance(detail, dict):
+            detail = {"text": event.detail}
+        kept = {self.text(name): self._named(name, value) for name, value in detail.items()}
+        subject = self._subject(event.subject)
+        if kept == detail and subject == event.subject:
+            return event
+        return replace(event, subject=subject, detail=json.dumps(kept, sort_keys=True))
+
+    def text(self, text: str) -> str:
+        """Return a text without what is known to be secret, or looks or is named like it."""
+        if len(text) == 64 and _DIGEST.fullmatch(text):
+            return HIDDEN if self._masks.knows(text) else text
+        text = self._masks.text(text)
+        text = _FORMS.sub(_beginning, text)
+        return _GIVEN.sub(_without_value, text) if "=" in text or ": " in text else text
+
+    def _is_plain(self, subject: str, detail: str) -> bool:
+        """Tell at a glance of nearly every event that there is nothing to take out."""
+        if "\\" in detail or detail[:1] != "{":
+            return False  # a text does not stand there as it is
+        whole = f"{subject}\n{detail}"
+        if self._masks.found_in(whole) or _FORMS.search(whole) or "=" in whole or _IN_A_TEXT.search(whole):
+            return False
+        return not any(map(_is_told_by_name, _NAMES.findall(detail)))
+
+    def _subject(self, text: str) -> str:
+        run = _RUN.match(text)
+        number = run[0] if run is not None else ""
+        return number + self.text(text.removeprefix(number))
+
+    def _named(self, name: str, value: object) -> object:
+        """Return a value of the detail itself, whose names are ours, or paths of shared code."""
+        if name in OWN_NAMES or name.endswith(".py"):
+            return self._value(value)
+        return self._inside(name, value)
+
+    def _inside(self, name: str, value: object) -> object:
+        secret = names_a_secret(name) and value not in (None, "", [], {}) and not isinstance(value, bool)
+        return HIDDEN if secret else self._value(value)
+
+    def _value(self, value: object) -> object:
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, list):
+            return [self._value(one) for one in value]
+        if isinstance(value, dict):
+            return {self.text(name): self._inside(name, one) for name, one in value.items()}
+        return value
+
+
+@functools.lru_cache(maxsize=1_000)
+def _is_told_by_name(name: str) -> bool:
+    return name not in OWN_NAMES and names_a_secret(name)
+
+
+def _beginning(found: re.Match[str]) -> str:
+    return f"{found[found.lastgroup or 0]}{HIDDEN}"
+
+
+def _without_value(found: re.Match[str]) -> str:
+    return f"{found[1]}{found[2]}{HIDDEN}" if names_a_secret_argument(found[1]) else found[0]
