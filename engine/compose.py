@@ -353,6 +353,7 @@ async def compose(
     pool_service = PoolService(pool, metrics, events, audit)
     stack.callback(pool_service.close)
     pool.on_exit = metrics.used
+    pool.on_batch = metrics.occupied
     alerts = AlertService(events)
     figures = MetricsService(pool, metrics, meter, alerts, partial(_troubles, audit, runs, space), pool_service.judged)
     stack.push_async_callback(_cancelled, asyncio.create_task(figures.run(), name="figures"))
