@@ -96,7 +96,7 @@ def test_a_token_for_some_scripts_sees_their_figures_and_no_alerts(project: CliP
     file = tmp_path / "token"
     narrow = ("--name", "narrow", "--role", "viewer", "--scripts", "night/*")
     assert project.call("token", "create", *narrow, "--output", str(file)).returncode == 0
-    (url,) = project.json("engine", "status")["listening"]
+    (url,) = project.json("engine", "status")["engine"]["listening"]
     command = [PROGRAM, "--url", url, "--token-file", str(file), "--json", "stats"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
