@@ -349,8 +349,8 @@ class EvidenceService:
         found = await audit.about(subject)
         if not found:
             notes.add(
-                "The audit has no record of the run itself: it was RESTRICTED and started by a person, and such runs "
-                "are on record as runs."
+                "The audit has no record of the run itself: when it ran, RESTRICTED runs that people started were on "
+                "record as runs alone."
             )
         if info.kind is RunKind.SCRIPT:
             found += await audit.about(info.name, containing=info.code_sha256, limit=OF_A_TEXT)

@@ -107,6 +107,7 @@ PLACES: dict[Scope, tuple[str, Callable[[Console], Awaitable[None]]]] = {
     Scope.PROBLEMS: ("wrong.py", tab("problems")),
     Scope.TASKS: ("hello.py", tab("tasks")),
     Scope.POOL: ("hello.py", keys("f4")),
+    Scope.FIGURES: ("hello.py", keys("f4", "s")),
     Scope.PACKAGES: ("hello.py", keys("f2", "p")),
     Scope.INTERPRETERS: ("hello.py", keys("f2", "p", "v")),
     Scope.MAINTENANCE: ("hello.py", keys("f12")),
@@ -118,6 +119,7 @@ PLACES: dict[Scope, tuple[str, Callable[[Console], Awaitable[None]]]] = {
     Scope.DEFAULTS: ("hello.py", keys("f2", "b")),
     Scope.RUNS: ("hello.py", keys("f10")),
     Scope.COMPARISON: ("hello.py", keys("f10", "c", "down", "c")),
+    Scope.AUDIT: ("hello.py", keys("f10", "a")),
     Scope.GATEWAYS: ("hello.py", keys("alt+g")),
 }
 
