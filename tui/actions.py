@@ -282,7 +282,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("show_record", "record", "Show all that the record says", Scope.AUDIT, 1),
     Action("search_audit", "search", "Search, like who:alice action:save since:today", Scope.AUDIT, 2),
     Action("verify_audit", "verify", "Verify every record", Scope.AUDIT, 3),
-    Action("compare_head", "head", "Verify, and find a head in it that was noted elsewhere", Scope.AUDIT, 4),
+    Action("compare_head", "head", "Verify, and look for a head noted elsewhere", Scope.AUDIT, 4),
     Action("export_audit", "export", "Export what the search finds to a file", Scope.AUDIT, 5),
     Action("stop_audit", "stop", "Stop verifying or exporting", Scope.AUDIT, 6),
     Action("read_again", "again", "Read the newest records again", Scope.AUDIT),
