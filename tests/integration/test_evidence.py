@@ -216,6 +216,14 @@ async def test_no_file_is_handed_out_whose_hash_is_not_on_record(
     assert [record["action"] for record in kept].count("evidence") >= 1, "what waited is on record by now"
 
 
+async def test_a_batch_says_what_of_it_is_kept_by_nobody(engine: Engine) -> None:
+    await engine.render_many("def render(params, context):\n    return 'x'\n", [{"a": 1}])
+    run = (await engine.runs.list(engine.owner, limit=1)).runs[0]
+    found = (await evidence(engine, run.id)).evidence
+    assert (found["run"]["kind"], found["run"]["outcome"], "text" in found["code"]) == ("render", "ok", False)
+    assert [note for note in found["notes"] if "batch" in note] == found["notes"]
+
+
 async def test_a_failed_run_and_a_hostile_name_are_evidence_too(engine: Engine) -> None:
     request = RunRequest(kind=RunKind.EXEC, code='1 / 0  # \x1b[31m "quoted"', name="#1 own/watch.py %_")
     run = await engine.run(request)
