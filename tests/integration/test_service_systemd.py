@@ -176,6 +176,8 @@ def test_systemd_restarts_an_engine_that_hangs_or_is_killed(host: BootedHost) ->
     # A stop that was asked for is none.
     assert host.call(GATEWRIGHT, "--project", "@plant", "engine", "stop").returncode == 0
     wait_for(lambda: host.show(UNIT, "ActiveState")["ActiveState"] == "inactive", PATIENCE)
+    away = asked(host, "engine", "status")
+    assert away["hint"] == f"Its service starts it, as root: systemctl start {UNIT}"
 
 
 @pytest.mark.slow
