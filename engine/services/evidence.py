@@ -165,7 +165,7 @@ class EvidenceService:
         body["audit"] = await self._audited(info, ran, body["interpreter"]["environment"], notes)
         body["notes"] = notes.sentences
         file = await asyncio.to_thread(sealed, body)
-        told = {"sha256": await asyncio.to_thread(digest, file), "inputs": params.inputs, "output": params.output}
+        told = {"file": await asyncio.to_thread(digest, file), "inputs": params.inputs, "output": params.output}
         self._audit.tell(actor, source, ACTION, subject_of(info.id, info.name), **told)
         await self._audit.flush()
         if self._audit.unwritten is not None:
