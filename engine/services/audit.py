@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -15,7 +16,7 @@ from engine.registry.engine import AUDIT_LIST, AUDIT_VERIFY
 from engine.services.access import Actor, ServiceError
 from engine.services.operations import implements
 from engine.services.redaction import Redactor
-from engine.services.system_log import SystemLog
+from engine.services.system_log import TAG, SystemLog
 from store.errors import StoreError
 from store.state.audit import Audit, AuditEvent, AuditRow
 from store.state.audit_export import AuditExport
@@ -62,6 +63,11 @@ class AuditService:
     def problem(self) -> str | None:
         """What is wrong with the record, one sentence."""
         return self._broken or self._unwritten
+
+    @property
+    def unwritten(self) -> str | None:
+        """Why what was told is not on record, one sentence; None where it is."""
+        return self._unwritten
 
     async def start(self, actor: Actor) -> None:
         """Look whether the newest records are in order, and begin."""
@@ -213,7 +219,8 @@ class AuditService:
             )
         if self._system_log.problem is not None:
             return f"No copy of the head could be sent: {self._system_log.problem} Keep one elsewhere yourself."
-        return "The system's log has a head of each minute: journalctl -t gatewright-audit, or grep it in /var/log."
+        place = f"journalctl -t {TAG} _UID={os.geteuid()}"
+        return f"The system's log has a head of each minute: {place}, or grep {TAG} in /var/log."
 
     async def _send_changed_head(self) -> None:
         """Send a head that is new; one that is not, once an hour: logs forget."""

@@ -51,7 +51,9 @@ class AuditFilter:
     def bounds(self, connection: sqlite3.Connection) -> tuple[int, int]:
         """Return the first and the last number that a wanted record may have; the last is less if there is none."""
         if self.since is None and self.until is None:
-            first, last = connection.execute("SELECT min(seq), max(seq) FROM audit").fetchone()
+            first, last = connection.execute(
+                "SELECT (SELECT min(seq) FROM audit), (SELECT max(seq) FROM audit)"
+            ).fetchone()
         else:
             first, last = connection.execute(
                 "SELECT min(seq), max(seq) FROM audit INDEXED BY audit_by_at WHERE at >= ? AND at < ?", self._span()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from pathlib import Path
 
@@ -19,14 +20,14 @@ def test_what_was_done_is_on_record_and_can_be_verified(tmp_path: Path) -> None:
         assert project.call("exec", "print(2)").returncode == 0
         told = [(one["action"], one["subject"]) for one in project.json("audit")["records"]]
         actions = [action for action, _ in reversed(told)]
-        assert actions == ["start", "save", "rename", "copy", "delete", "admin_run", "admin_end", "run"]
+        assert actions == ["start", "settings", "save", "rename", "copy", "delete", "admin_run", "admin_end", "run"]
         assert ("save", "night/hello.py") in told
         listed = project.call("audit", "-n", "2")
-        assert "older ones: the same with --before 7" in listed.stderr
-        assert [line.split()[0] for line in listed.stdout.splitlines()] == ["8", "7"]
+        assert "older ones: the same with --before 8" in listed.stderr
+        assert [line.split()[0] for line in listed.stdout.splitlines()] == ["9", "8"]
         assert "admin end #1 <exec> (cli): ok" in listed.stdout
-        older = project.call("audit", "-n", "2", "--before", "7")
-        assert [line.split()[0] for line in older.stdout.splitlines()] == ["6", "5"]
+        older = project.call("audit", "-n", "2", "--before", "8")
+        assert [line.split()[0] for line in older.stdout.splitlines()] == ["7", "6"]
         saved = project.json("audit", "--what", "save night/hello", "-n", "1")
         assert [one["action"] for one in saved["records"]] == ["save"]
         assert "no record matches" in project.call("audit", "--who", "ghost").stderr
@@ -34,7 +35,32 @@ def test_what_was_done_is_on_record_and_can_be_verified(tmp_path: Path) -> None:
         assert max(map(len, narrow.splitlines())) <= 80
         assert "".join(project.call("audit").stdout.split()) == "".join(narrow.split()), "nothing is cut"
         checked = project.json("audit", "--verify")
-        assert (checked["records"], "problem" in checked) == (8, False)
+        assert (checked["records"], "problem" in checked) == (9, False)
+        head = checked["head"]
+        records = project.json("audit")["records"]
+        named = project.call("audit", "--verify", "--head", head.upper())
+        assert named.returncode == 0
+        assert "That head is record 9's" in named.stdout
+        told = (str(root), records[0]), ("/srv/other", records[0] | {"sha256": "0" * 64}), (str(root), records[4])
+        lines = [
+            f"gatewright-audit[7]: project {json.dumps(where)} record {one['seq']} head {one['sha256']}\n"
+            for where, one in told
+        ]
+        compared = project.call("audit", "--verify", "--heads", "-", stdin="".join(lines))
+        assert (compared.returncode, compared.stdout) == (0, "All 2 heads of the log are in the record\n")
+        forged = lines[0].replace(records[0]["sha256"], "1" * 64)
+        other = project.call("audit", "--verify", "--heads", "-", stdin=forged)
+        assert (other.returncode, "Audit record 9 does not have the head" in other.stderr) == (1, True)
+        found = project.json(
+            "audit", "--subject", "night/hello.py", "--since", "1h", "--text", "SCRIPTS", "--action", "save"
+        )
+        assert [one["action"] for one in found["records"]] == ["save"]
+        exported = tmp_path / "000000001-000000009.jsonl"
+        exported.write_text("".join(json.dumps(one) + "\n" for one in reversed(records)))
+        exported.write_text(exported.read_text().replace("night/bye", "night/bxe"))
+        broken = project.call("audit", "--verify", "--export", str(exported))
+        assert broken.returncode == 1
+        assert f"{exported.name}: Audit record 4 was changed." in broken.stderr
     connection = sqlite3.connect(root / ".gatewright/state.db")
     connection.executescript("DROP TRIGGER audit_unchanged; UPDATE audit SET actor = 'nobody' WHERE seq = 2;")
     connection.close()

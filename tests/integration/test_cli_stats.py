@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import json
 import os
@@ -15,6 +16,12 @@ from collections.abc import Iterator
 
 import pytest
 from cli_support import PATIENCE, CliProject, cli_project, ended, in_terminal, read_line
+
+from engine.client import launch
+from engine.models.engine import SlotUse
+from engine.models.runs import RunKind, RunRequest
+from engine.registry.engine import POOL_USE
+from engine.registry.runs import RUNS_CANCEL, RUNS_START, RunParams, StartParams
 
 GOOD, BAD = 3, 2
 
@@ -144,3 +151,26 @@ def test_a_watch_ends_by_the_signals_that_end_programs(project: CliProject) -> N
     process.send_signal(signal.SIGINT)
     code, _, error = ended(process)
     assert (code, error) == (0, "")
+
+
+def test_a_busy_run_shows_in_its_slot(project: CliProject) -> None:
+    async def busiest() -> SlotUse:
+        client = await launch.connect(project.root, client="cli", start=False)
+        try:
+            run = await client.call(RUNS_START, StartParams(), RunRequest(kind=RunKind.EXEC, code="while True: pass"))
+            deadline = time.monotonic() + PATIENCE
+            while True:
+                found = await client.call(POOL_USE)
+                used = max(found.slots, key=lambda one: one.cpu_percent or 0.0)
+                if (used.cpu_percent or 0.0) > 5 or time.monotonic() > deadline:
+                    break
+                await asyncio.sleep(0.1)
+            await client.call(RUNS_CANCEL, RunParams(run_id=run.id))
+            assert found.disk is not None
+            return used
+        finally:
+            await client.close()
+
+    used = asyncio.run(busiest())
+    assert (used.cpu_percent or 0.0) > 5
+    assert (used.memory or 0) > 1 << 20

@@ -12,6 +12,7 @@ from pictures_support import check
 
 from engine.client.answers import EngineError
 from engine.models.metrics import AlertList, EngineMetrics, GroupedBy, ImpactLevel
+from engine.registry.engine import POOL_USE
 from engine.registry.metrics import ALERTS, METRICS, METRICS_GROUPS, METRICS_HISTORY, GroupParams
 from tui.messages import EngineAway
 from tui.screens import pool
@@ -49,11 +50,15 @@ class Answers:
         async def history(*_args, **_options):
             return figures_kit.history()
 
+        async def use(*_args, **_options):
+            return figures_kit.pool_use()
+
         async def alerts(*_args, **_options):
             return self.alerts
 
         for operation, answer in (
             (METRICS, metrics),
+            (POOL_USE, use),
             (METRICS_HISTORY, history),
             (METRICS_GROUPS, groups),
             (ALERTS, alerts),

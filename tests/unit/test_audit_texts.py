@@ -43,6 +43,11 @@ APPROVED = '[{"access":"read","path":"/srv/data","folder":true}]'
             (f"run #12 job.py (rest): ok, 100 runs from {clock(AT - 50)} to {clock(AT)}, the last is #140, 2 failed, "
             "7 different inputs, text 0123456789ab"),
         ),
+        (
+            "run", "#5 <exec>", {"outcome": "ok", "duration": 0.00751, "isolation": "full: userns+seccomp",
+            "code_sha256": DIGEST},
+            "run #5 <exec> (rest): ok, duration 0.00751 s, isolation full, text 0123456789ab",
+        ),
         ("admin_end", "#3 <exec>", {"outcome": "script_error"}, "admin end #3 <exec> (rest): script_error"),
         ("access_policy_refused", "/etc/gatewright/a.toml of root", {"problem": "unknown key access.viewer"},
          "access policy refused /etc/gatewright/a.toml of root (rest): unknown key access.viewer"),

@@ -240,3 +240,22 @@ def test_a_buffer_has_a_name_and_a_path(option: str, value: str) -> None:
 )
 def test_an_installation_is_of_packages_or_of_a_bundle(more: tuple[str, ...]) -> None:
     assert call("packages", "install", *more)[0] == exit_codes.USAGE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--verify", "--head", "12"], "A head has 64 hexadecimal digits"),
+        (["--head", "0" * 64], "belong to --verify"),
+        (["--export", "x"], "belong to --verify"),
+        (["--verify", "--who", "alice"], "--verify looks at every record"),
+        (["--verify", "--heads", "-", "--head", "0" * 64], "--heads is not for --head"),
+        (["--since", "nonsense"], "nonsense is no time"),
+    ],
+)
+def test_an_audit_that_cannot_be_meant_is_refused_before_an_engine_is_asked(
+    arguments: list[str], sentence: str
+) -> None:
+    result = CliRunner().invoke(cli, ["audit", *arguments], obj=Invocation(), prog_name="gatewright")
+    assert result.exit_code != 0
+    assert sentence in result.output or sentence in str(result.exception)

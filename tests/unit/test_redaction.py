@@ -126,6 +126,24 @@ def test_redacting_again_changes_nothing(text: str) -> None:
     assert redactor.text(once) == once
 
 
+PIECES = st.sampled_from([
+    " ", "=", ":", ": ", "\n", "\\", '"', "://", "@", "bob", "hunter2000", "gw_0123456789ab_", "Bearer ", "BASIC ",
+    "x" * 16, "AKIA", "ghp_", "eyJ", "sk-", "-----BEGIN PRIVATE KEY-----", "password", "api_key", "token", "digest ",
+    "ü",
+])  # fmt: skip
+PIECED = st.lists(PIECES, max_size=6).map("".join)
+
+
+@given(PIECED, st.dictionaries(PIECED, st.recursive(PIECED, lambda inner: st.lists(inner, max_size=2)), max_size=3))
+def test_the_glance_that_spares_a_closer_look_misses_nothing(subject: str, detail: dict[str, object]) -> None:
+    redactor = Redactor()
+    redactor.know(["hunter2000"])
+    event = AuditEvent(1.0, "alice", 1, "cli", "x", subject, json.dumps(detail, sort_keys=True))
+    found = redactor.event(event)
+    redactor._is_plain = lambda *_: False  # type: ignore[method-assign]
+    assert found == redactor.event(event)
+
+
 @pytest.mark.parametrize("way", ["told", "with a run", "condensed"])
 async def test_every_way_into_the_record_hides_secrets_before_the_hash(tmp_path: Path, way: str) -> None:
     async with closing(await StateDB.open(tmp_path / "state.db")) as state:

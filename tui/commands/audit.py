@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 import textwrap
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 import click
 
-from engine.registry.engine import AUDIT_LIST, AUDIT_VERIFY, AuditParams, AuditVerifyParams
+from engine.registry.engine import AUDIT_LIST, AUDIT_VERIFY, ENGINE_INFO, AuditParams, AuditVerifyParams
 from tui.commands import exit_codes
 from tui.commands.arguments import Count, host_files
 from tui.commands.errors import CommandError
@@ -35,10 +37,30 @@ WHERE_HEADS_ARE = (
     "elsewhere: gatewright audit --verify --head HASH."
 )
 
+HEADS_AT_A_TIME = 100
+"""Heads after which it is shown how many were compared."""
+
+_HEAD = re.compile(r'project ("(?:[^"\\]|\\.)*") record ([0-9]{1,18}) head ([0-9a-f]{64})')
+"""Of a line that the engine sent to the system's log."""
+
+
+class AuditHeads(NamedTuple):
+    """How many heads of a log are in the record, and what is wrong."""
+
+    heads: int
+    problem: str | None
+
 
 @click.command("audit")
 @click.option("--verify", is_flag=True, help="Look at every record instead of listing the newest.")
 @click.option("--head", metavar="HASH", default="", help="With --verify: this head must be in it.")
+@click.option(
+    "--heads",
+    "log",
+    metavar="FILE",
+    type=click.File(errors="replace"),
+    help="With --verify: each head in this part of the system's log must be in it; - is stdin.",
+)
 @click.option(
     "--export",
     "exports",
@@ -63,6 +85,7 @@ def audit(
     /,
     verify: bool,
     head: str,
+    log: TextIO | None,
     exports: tuple[str, ...],
     limit: int,
     before: int | None,
@@ -82,23 +105,31 @@ def audit(
       gatewright audit --who token:dashboard --what refused --since 3d
       gatewright audit --subject line1/report.py
       gatewright audit --verify --head 0f3c…
+      journalctl -t gatewright-audit -o cat | gatewright audit --verify --heads -
       gatewright audit --verify --export /srv/collected/audit
     """
     if not verify:
-        if head or exports:
-            raise click.UsageError("--head and --export belong to --verify.")
+        if head or exports or log:
+            raise click.UsageError("--head, --heads and --export belong to --verify.")
         params = AuditParams(limit=limit, before=before, since=_moment(since), until=_moment(until), **wanted)
         invocation.answer(lambda client: client.call(AUDIT_LIST, params), _print_records)
         return exit_codes.OK
     if before is not None or since or until or any(wanted.values()):
         raise click.UsageError("--verify looks at every record: what narrows a list has no place here.")
     head = _head(head)
+    if log and (head or exports):
+        raise click.UsageError("--heads is not for --head or --export.")
     if exports:
         from tui.commands.audit_files import check_files, print_found
 
         found = check_files(exports, head)
         invocation.show(found, print_found)
         return exit_codes.OK if found.problem is None else exit_codes.FAILED
+    if log:
+        compared = invocation.answer(
+            lambda client: _compared(client, invocation, log), _print_compared, as_json=AuditHeads._asdict
+        )
+        return exit_codes.OK if compared.problem is None else exit_codes.FAILED
     check = invocation.answer(lambda client: _verified(client, invocation, head), _print_check)
     return exit_codes.OK if check.problem is None else exit_codes.FAILED
 
@@ -137,6 +168,35 @@ async def _verified(client: EngineClient, invocation: Invocation, head: str) -> 
     finally:
         if after:
             invocation.streams.err.overwrite("")
+
+
+async def _compared(client: EngineClient, invocation: Invocation, log: TextIO) -> AuditHeads:
+    """Look at the record, then for each head that a log has of this project."""
+    check = await _verified(client, invocation, "")
+    if check.problem is not None:
+        return AuditHeads(0, check.problem)
+    project = json.dumps((await client.call(ENGINE_INFO)).project)
+    heads = {(int(found[2]), found[3]) for line in log if (found := _HEAD.search(line)) and found[1] == project}
+    for number, (seq, head) in enumerate(sorted(heads), 1):
+        records = (await client.call(AUDIT_LIST, AuditParams(limit=1, before=seq + 1))).records
+        if not records or (records[0].seq, records[0].sha256) != (seq, head):
+            problem = (
+                f"Audit record {seq} does not have the head that the log has of it: records were rebuilt or removed."
+            )
+            return AuditHeads(number - 1, problem)
+        if number % HEADS_AT_A_TIME == 0:
+            invocation.streams.err.overwrite(f"compared {number:,} of {len(heads):,} heads")
+    if len(heads) >= HEADS_AT_A_TIME:
+        invocation.streams.err.overwrite("")
+    return AuditHeads(len(heads), None if heads else f"No line there has a head of the project {project}.")
+
+
+def _print_compared(invocation: Invocation, compared: AuditHeads) -> None:
+    if compared.problem is not None:
+        invocation.streams.notify(compared.problem, failed=True)
+    else:
+        heads = "The one head" if compared.heads == 1 else f"All {compared.heads} heads"
+        invocation.streams.out.line(f"{heads} of the log {'is' if compared.heads == 1 else 'are'} in the record")
 
 
 def _print_check(invocation: Invocation, check: AuditCheck) -> None:

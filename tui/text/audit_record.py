@@ -63,6 +63,10 @@ def _details(detail: Mapping[str, Any], action: str) -> Iterator[str]:
         yield str(problem)
     if "expires_at" in known and (until := known.pop("expires_at")) is not None:
         yield f"until {clock(until)}"
+    if isinstance(level := known.get("isolation"), str):
+        known["isolation"] = level.partition(":")[0]  # its layers are in the record
+    if isinstance(lasted := known.get("duration"), float):
+        known["duration"] = f"{lasted:.3g} s"
     hidden = _ELSEWHERE if action == "run" else frozenset({"base"})
     digests = []
     for name, value in known.items():
