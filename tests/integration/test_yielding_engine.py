@@ -182,6 +182,19 @@ async def test_a_mistake_of_ours_wakes_every_slot(engine: Engine, monkeypatch: p
     assert (engine.pool.info().resting, engine.pool.info().rest_reason) == (0, ""), "it begins again from the start"
 
 
+async def test_an_engine_watches_its_host_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a limit that every host passes: less than all of its memory is available."""
+    monkeypatch.setattr("engine.services.yielding.service.EVERY", 0.05)
+    limits = replace(QUIET, memory=100, keep=2)
+    async with Engine.open(tmp_path / "plant", settings=Settings(yielding=limits)) as watching:
+        deadline = time.monotonic() + PATIENCE
+        while watching.pool.info().resting != 1:
+            assert time.monotonic() < deadline, watching.pool.info()
+            await asyncio.sleep(0.02)
+        assert watching.pool.info().rest_reason.endswith(" of memory are available.")
+        assert (await watching.execute("result = 1")).value == 1
+
+
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
     """What yielding itself logged: alerts tell of it, too, in their own time."""
     return [record.getMessage() for record in caplog.records if record.name.startswith("engine.services.yielding")]
