@@ -109,6 +109,9 @@ def test_a_group_of_gateways_is_pushed_to_at_once(plant: Plant) -> None:
         "gw-02": {"group/a.py": "conflict", "group/b.py": "new"},
     }
     assert text_of(plant.two, "group/a.py") == "print(1)\n"
+    plant.here.script("defaults/tour.py", "print('mine')\n")
+    every = states(plant.told("push", "--on", "gw-02", "--dry-run", code=5))["gw-02"]
+    assert [path for path in every if path.startswith("defaults/")] == ["defaults/tour.py"], "the others came with it"
 
 
 @pytest.mark.slow
