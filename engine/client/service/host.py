@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from engine.client.service.unit import PREFIX, Service, installed
 from engine.client.starter import LaunchError
 from engine.logind import BOOTED
+from engine.user_folders import settings_home
 
 SYSTEM_UNITS = PurePosixPath("/etc/systemd/system")
 LINGER = PurePosixPath("/var/lib/systemd/linger")
@@ -69,8 +70,7 @@ class Host:
         """The folder of the manager's units."""
         if self.system:
             return self.at(SYSTEM_UNITS)
-        settings = os.environ.get("XDG_CONFIG_HOME", "")
-        return Path(settings if os.path.isabs(settings) else os.path.expanduser("~/.config"), "systemd/user")
+        return settings_home() / "systemd/user"
 
     def at(self, path: PurePosixPath) -> Path:
         """Return where a path of the host is.
