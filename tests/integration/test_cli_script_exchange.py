@@ -148,7 +148,7 @@ def test_a_text_that_was_changed_on_a_gateway_is_never_written_over_and_stops_no
     assert "conflict  race/a.py: The text there" in done.stdout
     assert "compare race/a.py --on gw-01 --diff" in done.stderr
     assert text_of(plant.one, "race/a.py") == "print('there')\n"
-    assert text_of(plant.one, "race/b.py") == "print(2)\n", "which nobody had changed there"
+    assert text_of(plant.one, "race/b.py") == "print(2)\n", "which was not changed there"
     other, there = digest("print(7)\n")[:8], digest("print('there')\n")[:8]
     assert plant.scripts("push", "race/", "--on", "gw-01", "--over", other).returncode == 5
     told = plant.told("push", "race/", "--on", "gw-01", "--over", there)

@@ -272,9 +272,9 @@ async def test_the_command_writes_a_file_that_is_verified_elsewhere_and_no_more_
         subprocess.run([sys.executable, "-c", recipe], cwd=tmp_path, check=True, timeout=60)
         data = file.read_bytes()
         whole = {key: value for key, value in json.loads(data).items() if key not in ("format", "version", "sha256")}
-        whole["made"]["by"] = "somebody else"
+        whole["made"]["by"] = "another account"
         file.write_bytes(sealed(whole))
-        assert verified(file, elsewhere).returncode == 0, "every hash was reckoned anew"
+        assert verified(file, elsewhere).returncode == 0, "every hash was computed again"
         forged = plant.call("evidence", "--verify", str(file), "--ask")
         assert (forged.returncode, "has no record that it made this file" in forged.stderr) == (1, True)
         file.write_bytes(data.replace(b'"text":"2\\n"', b'"text":"3\\n"'))

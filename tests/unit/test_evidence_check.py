@@ -105,7 +105,7 @@ def test_the_same_evidence_written_in_another_way_is_found() -> None:
 
 
 def forged(change: Callable[[dict[str, Any]], object]) -> list[str]:
-    """What is found of evidence that was changed and sealed anew."""
+    """What is found of evidence that was changed and sealed again."""
     changed = copy.deepcopy(body())
     change(changed)
     return check(sealed(changed)).problems
