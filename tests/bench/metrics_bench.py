@@ -8,8 +8,8 @@ within 50 ms, a scrape within 5 ms, 10 microseconds a run. Each question is aske
 Nothing here passes or fails.
 
 Two cores that eight others kept busy (load 7): the pool screen 2 ms, history of a day by minutes 22 ms and of 30 days
-38 ms, groups of 30 days 69 ms by script, 12 ms by caller and 10 ms by failure, lists of runs 0.1 to 14 ms, a scrape of 200 scripts
-1.6 ms, a minute of 1,000 runs written in 15 ms, 2.3 to 4.3 microseconds a run (1.8 without the groups).
+38 ms, groups of 30 days 69 ms by script, 12 ms by caller and 10 ms by failure, lists of runs 0.1 to 14 ms, a scrape of
+200 scripts 1.6 ms, a minute of 1,000 runs written in 15 ms, 2.3 to 4.3 microseconds a run (1.8 without the groups).
 """
 
 from __future__ import annotations
