@@ -291,3 +291,27 @@ def test_an_ordinary_account_is_told_that_the_hosts_services_are_roots() -> None
         assert done.returncode == 4, done
         assert "the host's services are root's" in done.stderr
         assert not (image.root / UNIT).exists()
+
+
+def test_a_user_without_a_manager_is_told_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "systemctl"
+    program.write_text("#!/bin/sh\necho 'Failed to connect to bus: No medium found' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    with pytest.raises(LaunchError, match="Failed to connect to bus") as caught:
+        Host(False).systemctl("enable", "gatewright-plant.service")
+    assert caught.value.hint is not None
+    assert "only after a login" in caught.value.hint
+    assert not Host(False).answers("is-active", "gatewright-plant.service")
+
+
+@needs_root
+@pytest.mark.parametrize("words", [["--user"], ["--url", "https://a:1"], ["--project", "@x"]])
+def test_what_names_no_service_of_this_account_is_refused(words: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tui.cli", "engine", "install", *words], capture_output=True, text=True, check=False,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 2, done
+    assert "Traceback" not in done.stderr
