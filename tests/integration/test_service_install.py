@@ -159,6 +159,22 @@ def test_an_upgrade_keeps_what_was_asked_for(image: Image) -> None:
 
 
 @needs_root
+def test_another_group_gets_the_settings_and_another_project_no_id_that_is_taken(image: Image) -> None:
+    image.install(id="plant", group="plant")
+    settings = image.root / "etc/gatewright/plant.toml"
+    plan = image.install(id="plant", group="other")
+    assert f"give {settings} to the group other" in [step.says for step in plan.steps]
+    assert settings.stat().st_gid == image.host.group("other")
+    assert image.host.group("plant") is None
+    assert "\nGroup=other\n" in image.text(UNIT)
+    before = image.everything()
+    for wanted in ({"project": PurePosixPath("/opt/plant")}, {"id": "plant", "project": PurePosixPath("/opt/x")}):
+        with pytest.raises(LaunchError, match=r"The ID plant is that of /var/lib/gatewright/plant already\."):
+            image.install(**wanted)
+    assert image.everything() == before
+
+
+@needs_root
 def test_what_two_services_share_stays_until_the_second_goes(image: Image) -> None:
     image.install(id="plant")
     image.install(id="other")
