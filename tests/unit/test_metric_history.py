@@ -286,7 +286,7 @@ async def test_a_span_has_a_bounded_number_of_groups(state: StateDB) -> None:
             GroupRow(kind="script", step=60, at=NOON, name=f"{first + number}.py", total=1, last_at=1.0)
             for number in range(MOST_NAMES - 5 if not first else 20)
         ]
-        await state.metrics.add([], rows, 1.0)
+        await state.metrics.add([], rows, 1.0, NOON)
     found = await state.metrics.sums("script", [Part(HOUR, NOON, NOON + HOUR)])
     assert len(found) == MOST_NAMES + 1
     assert found[OTHERS].total == 15

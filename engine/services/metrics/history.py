@@ -67,7 +67,7 @@ STEPS = (
 MOST_PENDING = 60
 """Minutes that wait in memory while the database cannot be written. With more of them, the two oldest become one."""
 
-AT_ONCE = 5_000
+AT_ONCE = 2_000
 """Records of runs that are counted again in one go."""
 
 PAUSE = 0.05
@@ -266,7 +266,7 @@ class MetricHistoryService:
             minutes = self._minutes[:count]
             spans, groups = [span for span, _ in minutes], [row for _, rows in minutes for row in rows]
             try:
-                await self._records.add(spans, groups, through or self._began)
+                await self._records.add(spans, groups, through or self._began, self._clock())
             except StoreError as error:
                 self._failed(error)
                 return
@@ -294,7 +294,7 @@ class MetricHistoryService:
             size = self._pool.size
             minutes, groups = await asyncio.to_thread(_counted_again, ended, size)
             after = ended[-1].finished_at
-            await self._records.add(minutes, groups, after)
+            await self._records.add(minutes, groups, after, self._began)
             await asyncio.sleep(PAUSE)
         self._through = max(self._through, after)
 
