@@ -154,6 +154,7 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "fleet_output": ("o",),
         "mark_group": ("space",),
         "run_again": ("r",),
+        "fleet_evidence": ("e",),
         "stop_fleet": ("f6",),
         "leave_fleet": ("escape",),
         # The audit.

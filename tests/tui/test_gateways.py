@@ -357,8 +357,8 @@ project = "{short_folder}/gone"
         )
         await c.press("f5")
         await c.shows("answers", "away", "not usable")
-        await c.press("down", "down")
-        await c.shows("Nothing listens")
+        await c.press("down")
+        await c.shows("@plant-b, @pumps")
         await check(c, f"gateways_{width}", shown)
 
 
@@ -415,9 +415,18 @@ async def test_one_script_on_many_gateways(plants, tmp_path, monkeypatch):
         await c.press("o")
         await c.shows("answer of gw-02", "checked", '"bad": 3')
         await c.press("escape")
+        assert c.app.screen._group.names == ["gw-02"]
         write_script(b, "check.py", "print('checked')\nresult = {'bad': 0}\n")
         await c.press("space", "r")
         await c.shows("2 same, 1 not reachable", "gw-01 gw-02")
+        monkeypatch.chdir(tmp_path)
+        await c.press("e")
+        await c.shows("Write the evidence of run #", "of gw-01")
+        await c.press("enter")
+        await c.shows("evidence of run", "SHA-256")
+        assert list(tmp_path.glob("evidence-gw-01-*.json"))
+        await c.press("end", "e")
+        await c.told("No run began on the gateways of this row.")
         await c.press("escape")
         await c.shows("pool [")
 
@@ -449,7 +458,7 @@ async def test_an_engine_that_is_killed_in_the_middle_is_told_beside_the_others(
         os.kill(pid, signal.SIGKILL)
         await c.shows("2 same, 1 differs, 1 not reachable", "gw-01 gw-02", "through")
         await c.press("down", "o")
-        await c.shows("interrupted")
+        await c.shows("ended with interrupted")
 
 
 @pytest.mark.parametrize("width", WIDTHS)

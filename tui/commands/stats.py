@@ -271,7 +271,7 @@ def _figure_lines(found: Figures, width: int, *, blocks: bool) -> list[str]:
 def _history_lines(history: MetricHistory, width: int, *, blocks: bool) -> list[str]:
     room = max(10, min(SPARKLINE, width - LABEL - 20))
     points = history.points
-    rates = [60 * point.total / point.seconds if point.seconds else 0.0 for point in points]
+    rates = [point.per_minute for point in points]
     busiest = max((point.busy_percent for point in points), default=0.0)
     rows: list[tuple[str, Sequence[float | None], str]] = [
         ("runs/min", rates, f"{figures.rate(max(rates, default=0))} at most"),

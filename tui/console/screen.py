@@ -585,11 +585,13 @@ class ConsoleScreen(FullScreen[None]):
             in_background(self, "fleet", self._run_on, targets, named)
 
     async def _run_on(self, targets: Mapping[str, Target | str], named: str) -> None:
+        from tui.runs.fleet import connect_to
         from tui.screens.fleet_run import FleetRunScreen
 
         request = await self.parts.fleet.ask()
         if request is not None:
-            self.app.push_screen(FleetRunScreen(request.name, named, list(targets), partial(request.on, targets)))
+            start, connect = partial(request.on, targets), partial(connect_to, targets)
+            self.app.push_screen(FleetRunScreen(request.name, named, list(targets), start, connect))
 
     async def put_aside(self, *, keep: bool) -> bool:
         """The console ends while the user is elsewhere: keep the unsaved text for the next one, or give it up.

@@ -18,6 +18,7 @@ from tui.host import Host
 from tui.runs.uploads import FileInputError, upload_all
 from tui.screens.run_form import FilledForm, RunFormScreen
 
+CLIENT = "console"
 NO_NAME = "<unsaved>"
 
 NOT_ADMIN = "On many gateways runs are RESTRICTED here; gatewright run --on has --mode admin."
@@ -50,13 +51,8 @@ class FleetRequest:
             names: Of those that are meant.
         """
 
-        def target(gateway: Gateway) -> Target:
-            found = targets[gateway.name]
-            if isinstance(found, str):
-                raise LaunchError(found, exit_code=2)
-            return found
-
-        return FleetRun([Gateway(name) for name in names], self._prepare, "console", target=target)
+        gateways = [Gateway(name) for name in names]
+        return FleetRun(gateways, self._prepare, CLIENT, target=lambda one: _target(targets, one.name))
 
     async def _prepare(self, client: EngineClient) -> RunRequest:
         """Send the files of the form to one engine; the request for it."""
@@ -76,6 +72,22 @@ class FleetRequest:
             timeout=form.timeout,
             mode=Mode.RESTRICTED,
         )
+
+
+async def connect_to(targets: Mapping[str, Target | str], name: str) -> EngineClient:
+    """Connect to one of the gateways; the caller closes the client.
+
+    Raises:
+        LaunchError: It cannot be reached, or this caller may not.
+    """
+    return await _target(targets, name).connect(CLIENT)
+
+
+def _target(targets: Mapping[str, Target | str], name: str) -> Target:
+    found = targets[name]
+    if isinstance(found, str):
+        raise LaunchError(found, exit_code=2)
+    return found
 
 
 class FleetStarter:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import ClassVar
 
 from rich.text import Text
@@ -14,10 +14,14 @@ from textual.binding import BindingType
 from textual.timer import Timer
 from textual.widgets import Static
 
+from engine.client.client import EngineClient
 from engine.client.fleet import Answer, FleetRun
+from engine.client.starter import LaunchError
 from tui.actions import Scope, bindings, footer_hints
 from tui.background import in_background, in_place_of_the_last
+from tui.connection import problems_told
 from tui.screens.dialogs import Choice, ChoiceScreen
+from tui.screens.evidence import save_evidence
 from tui.screens.full_screen import FullScreen
 from tui.text.fleet_answers import Group, answer_text, grouped, other_texts, summary
 from tui.text.sanitise import sanitise_code, sanitise_line
@@ -43,22 +47,31 @@ class FleetRunScreen(FullScreen[None]):
         on: The gateways, as the user named them.
         names: Of the gateways, in their order.
         start: Makes the run on some of them.
+        connect: Connects to one of them.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(Scope.FLEET_RUN)
 
-    def __init__(self, script: str, on: str, names: Sequence[str], start: Callable[[Sequence[str]], FleetRun]) -> None:
+    def __init__(
+        self,
+        script: str,
+        on: str,
+        names: Sequence[str],
+        start: Callable[[Sequence[str]], FleetRun],
+        connect: Callable[[str], Awaitable[EngineClient]],
+    ) -> None:
         super().__init__()
         self._script = script
         self._on = on
         self._names = names
         self._start = start
+        self._connect = connect
         self._answers: dict[str, Answer] = {}
         self._going_on: list[FleetRun] = []
         self._groups: list[Group] = []
         self._marked: set[str] = set()
         self._whole = False
-        self._chose_row = False
+        self._looked_at = ""
         self._began = time.monotonic()
         self._took = 0.0
         self._ticker: Timer | None = None
@@ -116,13 +129,14 @@ class FleetRunScreen(FullScreen[None]):
         if waiting := self._waiting:
             label = f"waiting ({len(waiting)})"
             rows.append(TableRow(WAITING, ("", label, sanitise_line(" ".join(waiting)), ""), "dim"))
-        # The first row stays under the cursor while answers come, until the user goes to another one.
-        self._table.show_rows(rows, cursor=None if self._chose_row else rows[0].key)
+        self._table.show_rows(rows, cursor=self._cursor_row(rows))
         self._table.styles.height = min(len(rows) + 2, max(4, self.size.height // 2))
         self._tick()
         note = "" if not (others := other_texts(answers)) else f"another text of it ran on {', '.join(others)}"
-        self._note.update(f" {sanitise_line(note)}")
-        self._note.display = bool(note)
+        if note:
+            self._tell(note)
+        else:
+            self._note.display = False
         await self._show_text()
 
     # Actions.
@@ -159,6 +173,30 @@ class FleetRunScreen(FullScreen[None]):
         for fleet in self._going_on:
             fleet.cancel()
 
+    def action_fleet_evidence(self) -> None:
+        group = self._group
+        answer = next((one for one in group.answers if one.run_id is not None), None) if group is not None else None
+        if answer is None or answer.run_id is None:
+            self.notify_error("No run began on the gateways of this row.")
+        else:
+            in_background(self, "evidence", self._write_evidence, answer.gateway, answer.run_id)
+
+    async def _write_evidence(self, gateway: str, run_id: int) -> None:
+        with problems_told(self.notify_error):
+            try:
+                client = await self._connect(gateway)
+            except LaunchError as error:
+                self.notify_error(f"{error.message} {error.hint or ''}".rstrip())
+                return
+            try:
+                await save_evidence(self.app, client, run_id, self._tell, gateway=gateway)
+            finally:
+                await client.close()
+
+    def _tell(self, text: str) -> None:
+        self._note.update(f" {sanitise_line(text)}")
+        self._note.display = True
+
     def action_leave_fleet(self) -> None:
         if self._text.has_focus:
             self.set_focus(self.query_one("#fleet-groups RowList"))
@@ -183,7 +221,8 @@ class FleetRunScreen(FullScreen[None]):
 
     @on(RowList.Moved, "#fleet-groups RowList")
     def _moved(self) -> None:
-        self._whole, self._chose_row = False, True
+        self._whole = False
+        self._looked_at = self._group.names[0] if self._group is not None else ""
         in_place_of_the_last(self, "text", self._show_text)
 
     @on(RowList.Chosen)
@@ -197,6 +236,11 @@ class FleetRunScreen(FullScreen[None]):
     @property
     def _waiting(self) -> list[str]:
         return [name for name in self._names if name not in self._answers]
+
+    def _cursor_row(self, rows: Sequence[TableRow]) -> str:
+        """Key of the row of the gateway that the user looks at, whatever it has answered by now; else of the first."""
+        at = next((_key(group) for group in self._groups if self._looked_at in group.names), "")
+        return at or (WAITING if self._looked_at in self._waiting else rows[0].key)
 
     @property
     def _group(self) -> Group | None:
