@@ -92,7 +92,9 @@ async def test_the_pool_shows_figures_at_80x24(c):
     await check(c, "pool_figures")
 
 
-@pytest.mark.parametrize("size", [(120, 40), (160, 50)], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize(
+    "size", [(120, 40), pytest.param((160, 50), marks=pytest.mark.slow)], ids=lambda size: f"{size[0]}x{size[1]}"
+)
 async def test_the_pool_shows_two_plots_where_there_is_room(project, tmp_path, answers, monkeypatch, size):
     async with console(project, tmp_path, size=size) as c:
         await c.shows("defaults/tour.py", "pool [...] 0/3  queue 0")
@@ -133,6 +135,7 @@ async def test_a_change_is_shown_and_what_stays_is_not_drawn_again(c, answers, m
     assert "figures-facts" in drawn
 
 
+@pytest.mark.slow
 async def test_slots_that_rest_are_told_with_the_reason(c):
     await open_pool(c)
     known = c.app._connection.pool
@@ -221,6 +224,7 @@ async def test_enter_leads_to_the_runs_and_to_their_output(c):
     await c.shows("812 tags", "[Output]")
 
 
+@pytest.mark.slow
 async def test_the_palette_leads_to_the_figures_by_script(c):
     await c.press("ctrl+p")
     await c.type("figures by")
