@@ -104,6 +104,14 @@ async def test_the_pool_shows_two_plots_where_there_is_room(project, tmp_path, a
         await check(c, f"pool_figures_{size[0]}")
 
 
+async def test_the_slots_are_in_sight_in_the_smallest_terminal(project, tmp_path, answers, monkeypatch):
+    async with console(project, tmp_path, size=(40, 10)) as c:
+        await c.shows("pool [...] 0/3")
+        answers.stand_in(c, monkeypatch)
+        await c.press("f4")
+        await c.shows(" 1     ready", " 3     ready")
+
+
 async def test_sixteen_colours_and_the_linux_console_get_plain_signs(project, tmp_path, answers, monkeypatch):
     async with console(project, tmp_path, sixteen_colours=True) as c:
         await c.shows("defaults/tour.py", "pool [...] 0/3  queue 0")
