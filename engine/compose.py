@@ -63,6 +63,7 @@ from engine.services.packages.service import PackageService
 from engine.services.packages.uv import Uv
 from engine.services.policy import AccessPolicy
 from engine.services.pool import PoolService
+from engine.services.pool_use import PoolUseService
 from engine.services.retention import RetentionService, VersionHistory
 from engine.services.runs.history import RunHistory
 from engine.services.runs.metrics import RunMetrics
@@ -149,6 +150,7 @@ class EngineParts:
     git: GitService
     buffers: BufferService
     pool_service: PoolService
+    pool_use: PoolUseService
     metrics: MetricsService
     metric_history: MetricHistoryService
     alerts: AlertService
@@ -351,6 +353,7 @@ async def compose(
     pool_service = PoolService(pool, metrics, events, audit)
     stack.callback(pool_service.close)
     pool.on_exit = metrics.used
+    pool.on_batch = metrics.occupied
     alerts = AlertService(events)
     figures = MetricsService(pool, metrics, meter, alerts, partial(_troubles, audit, runs, space), pool_service.judged)
     stack.push_async_callback(_cancelled, asyncio.create_task(figures.run(), name="figures"))
@@ -428,6 +431,7 @@ async def compose(
         git=git,
         buffers=buffers,
         pool_service=pool_service,
+        pool_use=PoolUseService(pool, project.root),
         metrics=figures,
         metric_history=history,
         alerts=alerts,

@@ -205,13 +205,19 @@ def _audit(evidence: Part) -> Iterator[str]:
 def _told_of_the_run(evidence: Part, records: Sequence[Part]) -> Iterator[str]:
     """What the audit says about the run itself, held against the run's record."""
     run = evidence["run"]
+    due = {**run, **{file["path"]: file["sha256"] for file in run["shared"]}}
+    condensed = run.get("condensed")
     for record in records:
         if record["subject"] != subject_of(run["id"], run["name"]) or record["action"] not in RUN_ACTIONS:
             continue
         detail = json.loads(record["detail"])
-        for name in ("code_sha256", "inputs_sha256", "outcome"):
-            if name in detail and detail[name] != run.get(name):
-                yield f"Audit record {record['seq']} tells another {_WORDS[name]} of the run than the run's record."
+        known = dict(due)
+        if "runs" in detail:  # it stands for the calls of a minute, and so do the inputs
+            known["inputs_sha256"] = None if condensed is None else condensed["inputs_sha256"]
+        for name in ("code_sha256", "inputs_sha256", "outcome", "isolation", *(file["path"] for file in run["shared"])):
+            if name in detail and detail[name] != known.get(name):
+                told = _WORDS.get(name, "text of its shared code")
+                yield f"Audit record {record['seq']} tells another {told} of the run than the run's record."
         if record["actor"] != run["actor"]:
             yield f"Audit record {record['seq']} names another caller than the run's record."
 
@@ -219,7 +225,7 @@ def _told_of_the_run(evidence: Part, records: Sequence[Part]) -> Iterator[str]:
 RUN_ACTIONS = ("run", "admin_run", "admin_end")
 """Of audit records that are about a run itself."""
 
-_WORDS = {"code_sha256": "text", "inputs_sha256": "input", "outcome": "outcome"}
+_WORDS = {"code_sha256": "text", "inputs_sha256": "input", "outcome": "outcome", "isolation": "isolation"}
 
 _PARTS: Mapping[str, Callable[[Part], Iterator[str]]] = {
     "the text": _code,

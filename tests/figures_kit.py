@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from engine.models.engine import PoolUse, SlotUse
 from engine.models.metrics import (
     Alert,
     AlertList,
@@ -68,6 +69,11 @@ def metrics(impact: ImpactLevel = ImpactLevel.LOW, health: int = 80, *, gateway:
             impact=impact, health=health, recommendation="50 % of the runs failed: look at their errors."
         ),
     )
+
+
+def pool_use() -> PoolUse:
+    slots = [SlotUse(slot=1, cpu_percent=98.4, memory=41 << 20), SlotUse(slot=2, cpu_percent=0.0, memory=8 << 20)]
+    return PoolUse(slots=slots, cpu_percent=41.0, disk=100 * GIB, disk_free=29 * GIB)
 
 
 def history(count: int = 60, *, step: float = 60.0) -> MetricHistory:

@@ -37,6 +37,7 @@ class Scope(StrEnum):
     COMPARISON = "Two runs compared"
     AUDIT = "Audit"
     GATEWAYS = "Gateways"
+    FLEET_RUN = "One script on many gateways"
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,14 +282,23 @@ ACTIONS: tuple[Action, ...] = (
     Action("show_record", "record", "Show all that the record says", Scope.AUDIT, 1),
     Action("search_audit", "search", "Search, like who:alice action:save since:today", Scope.AUDIT, 2),
     Action("verify_audit", "verify", "Verify every record", Scope.AUDIT, 3),
-    Action("compare_head", "head", "Verify, and find a head in it that was noted elsewhere", Scope.AUDIT, 4),
+    Action("compare_head", "head", "Verify, and look for a head noted elsewhere", Scope.AUDIT, 4),
     Action("export_audit", "export", "Export what the search finds to a file", Scope.AUDIT, 5),
     Action("stop_audit", "stop", "Stop verifying or exporting", Scope.AUDIT, 6),
     Action("read_again", "again", "Read the newest records again", Scope.AUDIT),
     Action("leave_audit", "back", "Back to the run history", Scope.AUDIT, 7),
     Action("go_there", "go there", "Go to the gateway under the cursor", Scope.GATEWAYS, 1),
-    Action("look_again", "look again", "Read the gateways again and ask each", Scope.GATEWAYS, 2),
-    Action("leave_gateways", "back", "Back to the console", Scope.GATEWAYS, 3),
+    Action("mark_gateway", "mark", "Mark the gateway, or take its mark away", Scope.GATEWAYS, 2),
+    Action("run_on", "run on marked", "Run the open script on several gateways", Scope.GATEWAYS, 3, palette=True),
+    Action("look_again", "look again", "Read the gateways again and ask each", Scope.GATEWAYS, 4),
+    Action("leave_gateways", "back", "Back to the console", Scope.GATEWAYS, 5),
+    Action("fleet_differences", "differences", "Go to the difference, or the answer", Scope.FLEET_RUN, 1),
+    Action("fleet_output", "output", "Show the whole answer of the row's first gateway", Scope.FLEET_RUN, 2),
+    Action("mark_group", "mark", "Mark the row's gateways, or take their marks away", Scope.FLEET_RUN, 3),
+    Action("run_again", "again", "Run it again on the marked gateways, or the row's", Scope.FLEET_RUN, 4),
+    Action("fleet_evidence", "evidence", "Write what proves a run of the row into a file", Scope.FLEET_RUN, 5),
+    Action("stop_fleet", "stop", "Stop it on every gateway where it goes on", Scope.FLEET_RUN, 6),
+    Action("leave_fleet", "back", "Back to the groups, then to the console", Scope.FLEET_RUN, 7),
     Action("git_open", "diff", "Show what the file or commit under the cursor changed", Scope.GIT),
     Action("git_stage", "stage", "Stage the file under the cursor, or unstage it", Scope.GIT, 1, palette=True),
     Action("git_commit", "commit", "Commit what is staged", Scope.GIT, 2, palette=True),

@@ -17,6 +17,7 @@ from textual.app import App
 from textual.binding import BindingType
 from textual.filter import LineFilter
 from textual.message import Message
+from textual.screen import Screen
 from textual.theme import Theme
 
 from tui.actions import Scope, action, bindings
@@ -34,7 +35,7 @@ from tui.widgets.key_hints import KeyHints
 if TYPE_CHECKING:
     from engine.client.target import Target
     from tui.connection import EngineConnection
-    from tui.screens.gateways import Place
+    from tui.screens.gateways import GatewayChoice
 
 STYLES = Path(__file__).parent / "styles"
 FOR_SIXTEEN_COLOURS = STYLES / "sixteen.tcss"
@@ -235,26 +236,40 @@ class GatewrightApp(App[int]):
         return self.screen is self._console
 
     def action_gateways(self) -> None:
-        from tui.screens.gateways import GatewaysScreen, Place, identity_of
+        from tui.screens.gateways import GatewaysScreen
 
         if isinstance(self.screen, GatewaysScreen):
             self.screen.dismiss(None)
         elif self._back_to_console():
-            first, here = self._visits.first, self._visits.current
-            local = first.target.folder is not None
-            opened = Place("this project" if local else first.name, first.target.name, target=first.target)
-            screen = GatewaysScreen(opened, identity_of(here.target), here.connection, self._visits.unsaved)
-            self.push_screen(screen, self._go_to)
+            self._show_gateways()
 
-    async def _go_to(self, place: Place | None) -> None:
-        if place is not None and place.target is not None:
-            await self._visits.go(place.target, place.name)
+    def _show_gateways(self) -> Screen[GatewayChoice]:
+        from tui.screens.gateways import GatewaysScreen, Place, identity_of
+
+        first, here = self._visits.first, self._visits.current
+        local = first.target.folder is not None
+        opened = Place("this project" if local else first.name, first.target.name, target=first.target)
+        screen = GatewaysScreen(opened, identity_of(here.target), here.connection, self._visits.unsaved)
+        self.push_screen(screen, self._chosen)
+        return screen
+
+    async def _chosen(self, choice: GatewayChoice | None) -> None:
+        if choice is None:
+            return
+        if choice.run:
+            targets = {place.name: place.target or place.problem for place in choice.places}
+            self._console.run_on(targets, choice.named)
+        elif (target := choice.places[0].target) is not None:
+            await self._visits.go(target, choice.places[0].name)
 
     async def do(self, name: str) -> None:
         """Do an action by its name, wherever it belongs."""
-        owner = {Scope.EVERYWHERE: self, Scope.CONSOLE: self._console}.get(action(name).scope)
-        target = owner or self._console.owner_of(action(name).scope)
-        await self.run_action(name, target)
+        scope = action(name).scope
+        if scope is Scope.GATEWAYS:
+            await self.run_action(name, self._show_gateways())
+            return
+        owner = {Scope.EVERYWHERE: self, Scope.CONSOLE: self._console}.get(scope)
+        await self.run_action(name, owner or self._console.owner_of(scope))
 
     def action_redraw(self) -> None:
         """Draw everything anew: another program wrote over the screen."""

@@ -146,8 +146,17 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "leave_comparison": ("escape", "c"),
         # Gateways.
         "go_there": ("enter",),
+        "mark_gateway": ("space",),
+        "run_on": ("r",),
         "look_again": ("f5",),
         "leave_gateways": ("escape",),
+        "fleet_differences": ("enter",),
+        "fleet_output": ("o",),
+        "mark_group": ("space",),
+        "run_again": ("r",),
+        "fleet_evidence": ("e",),
+        "stop_fleet": ("f6",),
+        "leave_fleet": ("escape",),
         # The audit.
         "show_record": ("enter",),
         "search_audit": ("slash",),

@@ -94,6 +94,20 @@ class Answer:
     run_id: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A gateway whose answer is still to come.
+
+    Attributes:
+        run: As it was heard of last; None before the engine named it.
+        line_down: Its engine went away, and is tried again.
+    """
+
+    gateway: str
+    run: RunInfo | None
+    line_down: bool = False
+
+
 @dataclass(slots=True)
 class _Member:
     """A gateway while its answer is awaited."""
@@ -109,6 +123,8 @@ class _Member:
     """How many events came."""
     named: asyncio.Event = field(default_factory=asyncio.Event)
     """The engine gave the run a number."""
+    line_down: bool = False
+    """Its engine went away, and is tried again."""
 
     def take(self, event: RunEvent) -> None:
         self.heard += 1
@@ -125,7 +141,7 @@ class _Member:
         return self.record is not None and self.record.state is RunState.FINISHED
 
     def run(self) -> RunInfo | None:
-        """The record with what it wrote."""
+        """Return the record with what it wrote."""
         if self.record is None:
             return None
         output, errors = ("".join(self.texts[stream]) or None for stream in (Stream.STDOUT, Stream.STDERR))
@@ -168,6 +184,8 @@ class FleetRun:
         self._began = 0.0
         self.waiting: list[str] = [gateway.name for gateway in gateways]
         """The gateways whose answers are still to come."""
+        self.on_change: Callable[[], None] | None = None
+        """Called when one of these is in another state than before, as ``pending`` has it."""
 
     def cancel(self) -> None:
         """Stop it everywhere: runs that go on are cancelled, others do not begin. The answers still come, soon."""
@@ -181,6 +199,19 @@ class FleetRun:
             for member in self._members
             if member.record is not None and not member.finished and member.gateway.name in self.waiting
         }
+
+    def pending(self) -> list[Pending]:
+        """Return how far each gateway is whose answer is still to come."""
+        waiting = set(self.waiting)
+        return [
+            Pending(member.gateway.name, member.record, member.line_down)
+            for member in self._members
+            if member.gateway.name in waiting
+        ]
+
+    def _changed(self) -> None:
+        if self.on_change is not None:
+            self.on_change()
 
     async def answers(self) -> AsyncIterator[Answer]:
         """Yield each gateway's answer as it comes. Closing this early leaves runs that began to their engines."""
@@ -210,7 +241,7 @@ class FleetRun:
         return Answer(member.gateway.name, seconds, failure=failure, run_id=run_id)
 
     async def _outcome(self, member: _Member) -> Failure | None:
-        """Do it on one gateway; why there is no finished run, if so."""
+        """Do it on one gateway, and return why there is no finished run; None if there is one."""
         work = asyncio.create_task(self._work(member))
         stop = asyncio.create_task(self._stopping.wait())
         try:
@@ -265,11 +296,14 @@ class FleetRun:
             request = await self._prepare(client)
             member.asked = True
             try:
-                await _take(member, client.run_and_follow(request, kept=True))
+                await self._take(member, client.run_and_follow(request, kept=True))
             except EngineUnreachable:
                 if member.record is None:
                     raise
             deadline, heard = time.monotonic() + self._patience, member.heard
+            if not member.finished:
+                member.line_down = True
+                self._changed()
             while member.record is not None and not member.finished:
                 following = await self._again(member.gateway, target, member.record.id, deadline)
                 if following is not None:
@@ -277,13 +311,20 @@ class FleetRun:
                     member.client = client = following
                     with contextlib.suppress(EngineUnreachable):
                         number, after = member.record.id, member.next_chunk
-                        await _take(member, client.follow_run(number, after, known=True, kept=True))
+                        await self._take(member, client.follow_run(number, after, known=True, kept=True))
                 if member.heard != heard:  # the next time that the line drops is another one
                     deadline, heard = time.monotonic() + self._patience, member.heard
             if self._finished is not None and member.record is not None:
                 await self._finished(client, member.gateway, member.record)
         finally:
             await client.close()
+
+    async def _take(self, member: _Member, events: AsyncGenerator[RunEvent, None]) -> None:
+        async with aclosing(events) as items:
+            async for item in items:
+                member.take(item)
+                member.line_down = False
+                self._changed()
 
     async def _again(self, gateway: Gateway, target: Target, number: int, deadline: float) -> EngineClient | None:
         """Connect to the engine that answers now: that of the run, or the one that came after it. None: not yet.
@@ -314,14 +355,8 @@ _LATE = (FailureKind.LATE, "late", 124)
 _CANCELLED = Failure(FailureKind.CANCELLED, "It was cancelled; nothing was run.", None, "cancelled", exit_code=130)
 
 
-async def _take(member: _Member, events: AsyncGenerator[RunEvent, None]) -> None:
-    async with aclosing(events) as items:
-        async for item in items:
-            member.take(item)
-
-
 def _failure_of(work: asyncio.Task[None]) -> Failure | None:
-    """Why the work came to no finished run; None if it did. What is no failure of a gateway is raised."""
+    """Return why the work came to no finished run; None if it did. What is no failure of a gateway is raised."""
     try:
         work.result()
     except (LaunchError, EngineError, EngineUnreachable) as error:

@@ -142,8 +142,16 @@ class SharedTarget:
             )
         return LaunchError(
             f"The engine of {self.name} does not run.",
-            f"Its service starts it as {account}: gatewright engine serve --shared {self.id}",
+            _start_of(self.id, account),
         )
+
+
+def _start_of(id_: str, account: str) -> str:
+    """Say how the engine is started: by the unit that ``engine install`` made, or by whatever else serves it."""
+    unit = f"gatewright-{id_}.service"
+    if os.path.exists(f"/etc/systemd/system/{unit}"):
+        return f"Its service starts it, as root: systemctl start {unit}"
+    return f"Its service starts it as {account}: gatewright engine serve --shared {id_}"
 
 
 def check_root(root: Path, owner: int = 0) -> None:

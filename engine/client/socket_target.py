@@ -2,7 +2,7 @@
 
 ``SocketTarget`` is one behind a socket of the caller's, such as one that ssh(1) forwards from a gateway::
 
-    ssh -N -L ~/.ssh/gw-01.sock:/run/gatewright/plant-a/engine.sock gw-01
+    ssh -N -o StreamLocalBindUnlink=yes -L ~/.ssh/gw-01.sock:/run/gatewright/plant-a/engine.sock gw-01
 
 What listens at the near end must be the caller's own process or root's; who the caller is over there, the far end's
 kernel says, by the account that sshd runs the forwarding as.
@@ -28,6 +28,9 @@ from engine.client.starter import LaunchError
 from engine.client.target import ASK_THERE, REFUSED, ask_to_stop, meet
 from engine.client.transport import SocketTransport
 from engine.paths import EnginePaths
+
+FAR_END = "/run/gatewright/ID/engine.sock"
+"""Where a shared project's socket is on its host."""
 
 MARK = "socket:"
 """What a key begins with, so that no folder has the same."""
@@ -91,7 +94,7 @@ class SocketTarget:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ECONNREFUSED):
             return LaunchError(
                 f"Nothing listens at {self.path}.",
-                f"If ssh forwards it, connect again: ssh -N -L {self.path}:/run/gatewright/ID/engine.sock HOST",
+                f"If ssh forwards it, connect again: ssh -N -o StreamLocalBindUnlink=yes -L {self.path}:{FAR_END} HOST",
             )
         return LaunchError(f"{self.name} cannot be reached at {self.path}: {error.strerror or error}.")
 

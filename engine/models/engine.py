@@ -126,6 +126,27 @@ class PoolInfo(Model, frozen=True):
     """Why they rest, or are to when their runs have ended; one sentence, empty where none is to."""
 
 
+class SlotUse(Model, frozen=True, kw_only=True):
+    """Of the process that waits or runs in a slot, and all below it. What cannot be read is missing."""
+
+    slot: int
+    cpu_percent: float | None = None
+    """Of one processor, since the look before; several processes of a run may come to more than 100."""
+    memory: int | None = None
+    """Bytes that are resident, those that it shares with others included."""
+
+
+class PoolUse(Model, frozen=True, kw_only=True):
+    """What slots use now, and how much of the host is in use. What cannot be read is missing."""
+
+    slots: list[SlotUse]
+    cpu_percent: float | None = None
+    """Of all the host's processors, by whatever process, since the look before."""
+    disk: int | None = None
+    """Bytes of the file system that the project's records are on."""
+    disk_free: int | None = None
+
+
 class ResizeRequest(Model, frozen=True):
     size: int
 

@@ -43,6 +43,7 @@ class Pool:
         on_switch: Called when another environment became the usual one.
         on_change: Called whenever ``info()`` would differ.
         on_exit: Called with the processor time, in seconds, of each process that had a run.
+        on_batch: Called with 1 when a process of a batch gets a slot, and with -1 when that ends.
     """
 
     def __init__(self, settings: PoolSettings) -> None:
@@ -65,6 +66,7 @@ class Pool:
         self._departing: dict[asyncio.Task[None], Slot] = {}
         self.on_change: Callable[[], None] = _nothing
         self.on_exit: Callable[[float], None] = _nothing
+        self.on_batch: Callable[[int], None] = _nothing
         self.on_switch: Callable[[Environment], None] = _nothing
 
     async def start(self) -> None:

@@ -525,12 +525,12 @@ class Slot:
         return parked_child(self._settings.limits, warm=not self._owner.demand)
 
     def _after_exit(self) -> None:
+        if self.profile.leaves and self._request is not None and self._request.everything:
+            self._supervisor.kill_cgroup()
         if self.leaving:
             self._go()
         elif self._request is not None and not self._request.fork:
             if self.profile.leaves:
-                if self._request.everything:
-                    self._supervisor.kill_cgroup()
                 self.profile, self.isolation = self._owner.usual, ""
             self._drop_zygote()
             self.start()

@@ -12,6 +12,7 @@ from engine.models.engine import (
     AuditList,
     EngineInfo,
     PoolInfo,
+    PoolUse,
     PruneRequest,
     PruneResult,
     ResizeRequest,
@@ -92,6 +93,14 @@ ENGINE_STOP = Operation(
 POOL_INFO = Operation(
     "pool.info", "GET", "/pool", PoolInfo, "viewer", "See the pool: slots, queue and figures of the last minute"
 )
+POOL_USE = Operation(
+    "pool.use",
+    "GET",
+    "/pool/use",
+    PoolUse,
+    "viewer",
+    "See what the processes of each slot use, of processor and memory, and how much of the host is in use",
+)
 POOL_RESIZE = Operation("pool.resize", "POST", "/pool/size", PoolInfo, "admin", "Resize the pool", body=ResizeRequest)
 POOL_RESTART = Operation(
     "pool.restart",
@@ -171,6 +180,7 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     ENGINE_INFO,
     ENGINE_STOP,
     POOL_INFO,
+    POOL_USE,
     POOL_RESIZE,
     POOL_RESTART,
     EVENTS,

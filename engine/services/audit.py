@@ -64,6 +64,11 @@ class AuditService:
         """What is wrong with the record, one sentence."""
         return self._broken or self._unwritten
 
+    @property
+    def unwritten(self) -> str | None:
+        """Why what was told is not on record, one sentence; None where it is."""
+        return self._unwritten
+
     async def start(self, actor: Actor) -> None:
         """Look whether the newest records are in order, and begin."""
         self._broken = await self._audit.verify(AT_START)

@@ -165,9 +165,17 @@ class EvidenceService:
         body["audit"] = await self._audited(info, ran, body["interpreter"]["environment"], notes)
         body["notes"] = notes.sentences
         file = await asyncio.to_thread(sealed, body)
-        told = {"sha256": await asyncio.to_thread(digest, file), "inputs": params.inputs, "output": params.output}
+        told = {"file": await asyncio.to_thread(digest, file), "inputs": params.inputs, "output": params.output}
         self._audit.tell(actor, source, ACTION, subject_of(info.id, info.name), **told)
         await self._audit.flush()
+        if self._audit.unwritten is not None:
+            raise ServiceError(
+                "not_recorded",
+                f"Evidence is not handed out while its hash cannot be put on record. {self._audit.unwritten}",
+                hint="Free some space on the disk of the project, then try again.",
+                status=409,
+            )
+        await self._audit.send_head()  # whoever keeps the system's log can tell that the file is of now
         return file
 
     def _made(self, actor: Actor, source: str) -> dict[str, Any]:
@@ -229,7 +237,8 @@ class EvidenceService:
             probed = json.loads((self._project.private / FINDINGS_FILE).read_bytes())["findings"]
         except (OSError, ValueError, KeyError, TypeError):
             probed = None
-        return {"proven": info.isolation, "host_now": _plan(plan), "probed_now": probed}
+        level = info.isolation.partition(":")[0]
+        return {"level": level, "proven": info.isolation, "host_now": _plan(plan), "probed_now": probed}
 
     async def _approval(self, info: RunInfo, notes: Notes) -> ApprovalRow | None:
         """Return the approval that the run had its permissions by; None where it had none or needed none."""
@@ -347,10 +356,12 @@ class EvidenceService:
         """Return the records about the run, its texts and its packages, their neighbours, and the newest of all."""
         audit, subject = self._state.audit_slice, subject_of(info.id, info.name)
         found = await audit.about(subject)
+        if self._audit.problem is not None:
+            notes.add(f"When the file was made, the engine said of its audit: {self._audit.problem}")
         if not found:
             notes.add(
-                "The audit has no record of the run itself: when it ran, RESTRICTED runs that people started were on "
-                "record as runs alone."
+                "The audit has no record of the run itself: it is older than such records, or the calls that its "
+                "record stands for are told when their minute is over."
             )
         if info.kind is RunKind.SCRIPT:
             found += await audit.about(info.name, containing=info.code_sha256, limit=OF_A_TEXT)
@@ -405,7 +416,9 @@ def _inputs(info: RunInfo, ran: Ran, notes: Notes, *, whole: bool) -> dict[str, 
         "stdin": _plain(given["stdin"]),
         "secrets": [{"place": one.place, "name": one.name} for one in given["secrets"]],
     }
-    if info.inputs_sha256 is None:
+    if info.kind is RunKind.RENDER:
+        notes.add("The documents and calls of the batch are not here: they go back to who asked for them.")
+    elif info.inputs_sha256 is None:
         notes.add("The run is of a time when inputs were not recorded.")
     elif ran.inputs is None and info.inputs_sha256 != digest(b"{}"):
         notes.add("Of what the run was given only the hash is on record: it was too large, or the disk was full.")

@@ -136,8 +136,8 @@ class UsageMeter:
     def _sample(self) -> tuple[Sample, float | None]:
         """Take a sample; say when this process began."""
         now, me = self._clock(), os.getpid()
-        own = _times(self._proc, me)
-        ours = None if own is None else _together(self._proc, me, own)
+        own = process_times(self._proc, me)
+        ours = None if own is None else held_with_all_below(self._proc, me, own)
         pid, gateway = self._gateway_times(now)
         sample = Sample(
             now,
@@ -149,12 +149,12 @@ class UsageMeter:
 
     def _gateway_times(self, now: float) -> tuple[int | None, ProcessTimes | None]:
         if self._gateway is not None and _is_gateway(self._proc, self._gateway):
-            return self._gateway, _times(self._proc, self._gateway)
+            return self._gateway, process_times(self._proc, self._gateway)
         self._gateway = None
         if now - self._searched >= SEARCH_EVERY:
             self._searched = now
             self._gateway = _find_gateway(self._proc)
-        return self._gateway, None if self._gateway is None else _times(self._proc, self._gateway)
+        return self._gateway, None if self._gateway is None else process_times(self._proc, self._gateway)
 
 
 def cores() -> int:
@@ -189,10 +189,10 @@ def _gateways(samples: list[Sample]) -> tuple[tuple[float, float], tuple[float, 
     return (first.at, first.gateway.cpu), (last.at, last.gateway.cpu)
 
 
-def _together(proc: Path, pid: int, own: ProcessTimes) -> Held | None:
+def held_with_all_below(proc: Path, pid: int, own: ProcessTimes) -> Held | None:
     """Of a process and all that are below it; None where one of these is not shown (proc(5), hidepid)."""
     try:
-        read = {each: _times(proc, each) for each in _below(proc, pid)}
+        read = {each: process_times(proc, each) for each in _below(proc, pid)}
         unread = {each for each, times in read.items() if times is None}
         if unread and unread & set(_below(proc, pid)):  # those that have just ended are no longer listed
             return None
@@ -233,7 +233,7 @@ def _listed(file: Path) -> list[str]:
         return []  # the thread has ended meanwhile
 
 
-def _times(proc: Path, pid: int) -> ProcessTimes | None:
+def process_times(proc: Path, pid: int) -> ProcessTimes | None:
     """Read a process's stat; None where it has ended or does not show it. Its name may hold anything, ``)`` too."""
     try:
         fields = (proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
@@ -257,7 +257,9 @@ def _pids(proc: Path) -> list[int]:
 
 def _find_gateway(proc: Path) -> int | None:
     """Return the JVM of Ignition; of several the largest, since a Designer beside it and a tool are smaller."""
-    found = {pid: times for pid in _pids(proc) if _is_gateway(proc, pid) and (times := _times(proc, pid)) is not None}
+    found = {
+        pid: times for pid in _pids(proc) if _is_gateway(proc, pid) and (times := process_times(proc, pid)) is not None
+    }
     return max(found, key=lambda pid: found[pid].resident, default=None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from account_support import environment, ordinary_account
 from cli_support import CliProject, cli_project
 
 FILE = """\
@@ -222,3 +224,43 @@ def test_what_cannot_be_done_is_said_and_the_rest_is_done(plant: Plant) -> None:
     ):
         done = plant.scripts(*arguments)
         assert (done.returncode, sentence in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.slow
+def test_an_ordinary_account_does_the_same_and_root_with_projects_of_two_accounts() -> None:
+    with ordinary_account() as account:
+        here, there = account.folder("here"), account.folder("there")
+        settings = account.folder("config")
+
+        def called(command: list[str]) -> subprocess.CompletedProcess[str]:
+            known = environment() | {"XDG_CONFIG_HOME": str(settings), "XDG_STATE_HOME": str(account.home / "state")}
+            return subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False, cwd="/",
+                env=known,
+            )  # fmt: skip
+
+        account.folder("state")
+        file = settings / "gatewright" / "gateways.toml"
+        file.parent.mkdir()
+        file.write_text(f'[gateways.there]\nproject = "{there}"\n')
+        file.chmod(0o600)
+        account.own(settings)
+        try:
+            for project in (here, there):
+                assert account.call("--project", str(project), "init").returncode == 0
+                assert account.call("--project", str(project), "engine", "start").returncode == 0
+            new = ("--project", str(here), "scripts", "new", "a", "--title", "A")
+            assert account.call(*new).returncode == 0
+            push = ("--project", str(here), "scripts", "push", "a", "--on", "there")
+            done = called(account.command(*push))
+            assert (done.returncode, done.stdout.split()) == (0, ["there", "new", "a.py"]), done.stderr
+            if os.geteuid() == 0:
+                assert account.call("--project", str(here), "scripts", "set", "a", "title=B").returncode == 0
+                file.chmod(0o600)
+                os.chown(file, 0, 0)
+                done = called(account.command_of_root(*push))
+                assert (done.returncode, done.stdout.split()) == (0, ["there", "replaced", "a.py"]), done.stderr
+                assert (there / "scripts" / "a.py").stat().st_uid == there.stat().st_uid
+        finally:
+            for project in (here, there):
+                account.call("--project", str(project), "engine", "stop", "--force")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import json
 import os
@@ -12,16 +13,23 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from cli_support import PATIENCE, CliProject, cli_project, ended, in_terminal, read_line
+from cli_support import PATIENCE, PROGRAM, CliProject, cli_project, ended, in_terminal, read_line
+
+from engine.client import launch
+from engine.models.engine import SlotUse
+from engine.models.runs import RunKind, RunRequest
+from engine.registry.engine import POOL_USE
+from engine.registry.runs import RUNS_CANCEL, RUNS_START, RunParams, StartParams
 
 GOOD, BAD = 3, 2
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CliProject]:
-    with cli_project(tmp_path_factory.mktemp("stats") / "plant") as made:
+    with cli_project(tmp_path_factory.mktemp("stats") / "plant", '[listen]\naddress = "127.0.0.1:0"\n') as made:
         made.script("night/two words.py", "import sys\nresult = 1\n")
         made.script("fails.py", "raise ValueError('no tags')\n")
         for script, count in (("night/two words", GOOD), ("fails", BAD)):
@@ -84,6 +92,20 @@ def test_tables_by_script_caller_and_kind_of_failure(project: CliProject) -> Non
     assert "and 1 more: -n shows up to 500" in project.call("stats", "--by", "script", "-n", "1").stdout
 
 
+def test_a_token_for_some_scripts_sees_their_figures_and_no_alerts(project: CliProject, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    narrow = ("--name", "narrow", "--role", "viewer", "--scripts", "night/*")
+    assert project.call("token", "create", *narrow, "--output", str(file)).returncode == 0
+    (url,) = project.json("engine", "status")["engine"]["listening"]
+    command = [PROGRAM, "--url", url, "--token-file", str(file), "--json", "stats"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["metrics"]["size"] >= 1
+    assert found.get("alerts") is None
+    assert project.json("stats")["alerts"] is not None
+
+
 def test_a_narrow_terminal_loses_columns_and_no_name(project: CliProject) -> None:
     code, shown = in_terminal(project.command("stats", "--by", "script"), columns=60)
     assert code == 0
@@ -144,3 +166,26 @@ def test_a_watch_ends_by_the_signals_that_end_programs(project: CliProject) -> N
     process.send_signal(signal.SIGINT)
     code, _, error = ended(process)
     assert (code, error) == (0, "")
+
+
+def test_a_busy_run_shows_in_its_slot(project: CliProject) -> None:
+    async def busiest() -> SlotUse:
+        client = await launch.connect(project.root, client="cli", start=False)
+        try:
+            run = await client.call(RUNS_START, StartParams(), RunRequest(kind=RunKind.EXEC, code="while True: pass"))
+            deadline = time.monotonic() + PATIENCE
+            while True:
+                found = await client.call(POOL_USE)
+                used = max(found.slots, key=lambda one: one.cpu_percent or 0.0)
+                if (used.cpu_percent or 0.0) > 5 or time.monotonic() > deadline:
+                    break
+                await asyncio.sleep(0.1)
+            await client.call(RUNS_CANCEL, RunParams(run_id=run.id))
+            assert found.disk is not None
+            return used
+        finally:
+            await client.close()
+
+    used = asyncio.run(busiest())
+    assert (used.cpu_percent or 0.0) > 5
+    assert (used.memory or 0) > 1 << 20

@@ -470,6 +470,25 @@ async def test_alerts_of_the_pool_reach_the_panels(host: ServedEngine, monkeypat
     assert sample((await prometheus(host))[1], "gatewright_alerts", kind="slots", severity="WARNING") == 0
 
 
+async def test_what_cannot_be_recorded_is_an_alert(host: ServedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = {"audit", "records", "disk"}
+
+    async def lasting() -> dict[str, str]:
+        await host.engine.metrics.look()
+        found = (await ask(host, "/alerts", base=BASE))["alerts"]
+        return {one["kind"]: one["message"] for one in found if "until" not in one and one["kind"] in kinds}
+
+    assert await lasting() == {}
+    with monkeypatch.context() as patched:
+        patched.setattr(host.engine.audit, "_unwritten", "Audit records cannot be written.")
+        patched.setattr(host.engine.runs.recorder, "problem", "Runs are not being recorded.")
+        patched.setattr(host.engine.space, "short", lambda: "1 MiB is left")
+        found = await lasting()
+    assert found.keys() == kinds
+    assert "1 MiB is left" in found["disk"]
+    assert await lasting() == {}
+
+
 async def test_no_breaker_opens(host: ServedEngine) -> None:
     answer = await ask(host, "/monitoring/circuit-breaker")
     assert answer.pop("timeSinceStateChangeMs") > 0

@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from cli_support import PROGRAM, CliProject, cli_project
+from package_index import Release, package_index
 
 import tui
 from engine import Engine
-from engine.evidence_check import CheckedEvidence, check, digest
+from engine.config import PackagesSection, Settings
+from engine.evidence_check import CheckedEvidence, check, digest, sealed
 from engine.models.access import TokenRequest
 from engine.models.engine import PruneRequest
 from engine.models.permissions import ApproveRequest, Grant
@@ -27,6 +29,7 @@ from engine.models.runs import RunKind, RunRequest
 from engine.models.scripts import SaveRequest
 from engine.registry.evidence import EvidenceParams
 from engine.services.access import ServiceError
+from store.errors import LowDisk
 
 SECRET = "geheim-4711"
 
@@ -144,8 +147,10 @@ async def test_every_record_of_the_audit_is_as_the_engine_has_it_and_the_file_it
     assert all(asdict(rows[record["seq"]]) == record for record in kept)
     subjects = {(record["action"], record["subject"]) for record in kept}
     assert {("save", "own/watch.py"), ("save", "lib/factor.py"), ("approved", "own/watch.py")} <= subjects
+    own = next(record for record in kept if record["action"] == "run")
+    assert json.loads(own["detail"])["isolation"] == check(file).evidence["run"]["isolation"]
     newest = rows[max(rows)]
-    assert (newest.action, newest.details["sha256"]) == ("evidence", digest(file))
+    assert (newest.action, newest.details["file"]) == ("evidence", digest(file))
     numbers = {record["seq"] for record in kept}
     for number in check(file).evidence["audit"]["about"]:
         assert {number - 1, number} - {0} <= numbers, "each has the one before it"
@@ -196,6 +201,29 @@ async def test_a_run_that_goes_on_or_is_none_is_refused_in_a_sentence(engine: En
     assert (await evidence(engine, active.info.id)).evidence["run"]["outcome"] == "cancelled"
 
 
+async def test_no_file_is_handed_out_whose_hash_is_not_on_record(
+    engine: Engine, watch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(_: object) -> None:
+        raise LowDisk("The disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.state.audit, "append", full)
+        with pytest.raises(ServiceError, match="while its hash cannot be put on record") as refused:
+            await made(engine, watch)
+        assert refused.value.status == 409
+    kept = records(await evidence(engine, watch))
+    assert [record["action"] for record in kept].count("evidence") >= 1, "what waited is on record by now"
+
+
+async def test_a_batch_says_what_of_it_is_kept_by_nobody(engine: Engine) -> None:
+    await engine.render_many("def render(params, context):\n    return 'x'\n", [{"a": 1}])
+    run = (await engine.runs.list(engine.owner, limit=1)).runs[0]
+    found = (await evidence(engine, run.id)).evidence
+    assert (found["run"]["kind"], found["run"]["outcome"], "text" in found["code"]) == ("render", "ok", False)
+    assert [note for note in found["notes"] if "batch" in note] == found["notes"]
+
+
 async def test_a_failed_run_and_a_hostile_name_are_evidence_too(engine: Engine) -> None:
     request = RunRequest(kind=RunKind.EXEC, code='1 / 0  # \x1b[31m "quoted"', name="#1 own/watch.py %_")
     run = await engine.run(request)
@@ -234,13 +262,21 @@ async def test_the_command_writes_a_file_that_is_verified_elsewhere_and_no_more_
         (elsewhere := tmp_path / "elsewhere").mkdir()
         good = verified(file, elsewhere)
         assert good.returncode == 0, good.stderr
-        assert "everything in the file fits together" in good.stderr
+        assert "with --ask it is told" in good.stderr
+        asked = plant.call("evidence", "--verify", str(file), "--ask")
+        assert (asked.returncode, "fits together; the audit of the gateway has its sha256" in asked.stderr) == (0, True)
         assert digest(file.read_bytes()) in good.stdout
         assert digest(file.read_bytes())[:12] in plant.call("audit", "--what", "evidence").stdout
         assert not list(elsewhere.iterdir())
         recipe = textwrap.dedent(HELP.split("line feed:\n\n")[1].split("\n\n")[0]).replace("evidence-41", "evidence-1")
         subprocess.run([sys.executable, "-c", recipe], cwd=tmp_path, check=True, timeout=60)
         data = file.read_bytes()
+        whole = {key: value for key, value in json.loads(data).items() if key not in ("format", "version", "sha256")}
+        whole["made"]["by"] = "somebody else"
+        file.write_bytes(sealed(whole))
+        assert verified(file, elsewhere).returncode == 0, "every hash was reckoned anew"
+        forged = plant.call("evidence", "--verify", str(file), "--ask")
+        assert (forged.returncode, "has no record that it made this file" in forged.stderr) == (1, True)
         file.write_bytes(data.replace(b'"text":"2\\n"', b'"text":"3\\n"'))
         bad = verified(file, elsewhere)
         assert bad.returncode == 1
@@ -257,7 +293,7 @@ async def test_the_command_writes_a_file_that_is_verified_elsewhere_and_no_more_
 
 async def test_the_command_says_what_is_wrong_with_its_arguments(plant: CliProject) -> None:
     def work() -> None:
-        for arguments in ((), ("1", "--verify", "x"), ("x",), ("--verify",)):
+        for arguments in ((), ("1", "--verify", "x"), ("1", "--ask"), ("x",), ("--verify",)):
             done = plant.call("evidence", *arguments)
             assert (done.returncode, done.stdout) == (2, ""), arguments
         missing = plant.call("evidence", "4711", "-o", "/nowhere/at/all.json")
@@ -265,3 +301,31 @@ async def test_the_command_says_what_is_wrong_with_its_arguments(plant: CliProje
         assert "Traceback" not in missing.stderr
 
     await asyncio.to_thread(work)
+
+
+@pytest.mark.slow
+async def test_packages_of_a_script_are_those_that_were_approved_when_it_ran(tmp_path: Path) -> None:
+    text = "# /// script\n# dependencies = [{}]\n# ///\nresult = 1\n"
+    with package_index(Release("gwlines", "1.0"), Release("gwother", "1.0")) as index:
+        settings = Settings(packages=PackagesSection(index=index.url))
+        async with Engine.open(tmp_path / "plant", pool_size=1, settings=settings) as engine:
+            owner = engine.owner
+            await engine.scripts.save("a.py", SaveRequest(text=text.format('"gwlines"')), owner)
+            review = await engine.permissions.review("a.py", owner)
+            assert review.environment is not None
+            request = ApproveRequest(sha256=review.sha256, grants=[], environment=review.environment.lock)
+            await engine.permissions.approve("a.py", request, owner)
+            async with asyncio.timeout(60):
+                run = await engine.call_script("a.py")
+            found = await evidence(engine, run.id)
+            told = found.evidence["interpreter"]
+            assert (told["known_from"], told["environment"]) == ("approval", "")
+            assert [(one["name"], one["version"]) for one in told["packages"]] == [("gwlines", "1.0")]
+            assert told["lock"]["sha256"] == review.environment.lock
+            assert (told["approved_by"], told["approved_for"]) == (owner.name, "a.py")
+            assert "packages_approved" in {record["action"] for record in records(found)}
+            await engine.permissions.refuse("a.py", owner)
+            again = (await evidence(engine, run.id)).evidence["interpreter"]
+            assert again == told, "what is decided later changes nothing about it"
+            changed = check(sealed(found.evidence | {"interpreter": told | {"lock": told["lock"] | {"text": "x"}}}))
+            assert any("lock of the packages was changed" in problem for problem in changed.problems)

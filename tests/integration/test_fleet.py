@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import re
@@ -20,7 +21,7 @@ from typing import Any
 import msgspec
 import pytest
 from account_support import UID, environment, ordinary_account
-from cli_support import PATIENCE, PROGRAM, CliProject, cli_project, ended, wait_until
+from cli_support import PATIENCE, PROGRAM, CliProject, cli_project, ended, in_terminal, wait_until
 
 from engine.client import calls, fleet, launch
 from engine.client.fleet import FailureKind, FleetRun
@@ -28,10 +29,12 @@ from engine.client.gateways import Gateway
 from engine.models.base import API_VERSION
 from engine.models.engine import EngineInfo
 from engine.models.runs import RunInfo, RunKind, RunRequest
+from engine.registry.engine import ENGINE_INFO
 from engine.registry.runs import RUNS_LIST, RunListParams
 from tui import cli
 from tui.commands import completion
 from tui.commands.invocation import Invocation
+from tui.text.fleet_answers import pending_text
 
 SAME = 'print("scanning")\nresult = {"tags": 812, "bad": 0}\n'
 OTHER = 'print("scanning")\nresult = {"bad": 3, "tags": 811}\n'
@@ -72,6 +75,16 @@ class Fleet:
             client = await launch.connect(self.projects[name].root, client="cli")
             try:
                 return (await client.call(RUNS_LIST, RunListParams(limit=5))).runs
+            finally:
+                await client.close()
+
+        return asyncio.run(ask())
+
+    def info(self, name: str) -> EngineInfo:
+        async def ask() -> EngineInfo:
+            client = await launch.connect(self.projects[name].root, client="cli")
+            try:
+                return await client.call(ENGINE_INFO)
             finally:
                 await client.close()
 
@@ -147,8 +160,8 @@ def here(three: Fleet, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFix
 
 def listening(three: Fleet) -> str:
     """Its port is another one since it was started again."""
-    (url,) = three.projects["gw-03"].json("engine", "status")["engine"]["listening"]
-    return str(url)
+    (url,) = three.info("gw-03").listening
+    return url
 
 
 def unused_port() -> int:
@@ -211,7 +224,8 @@ def test_gateways_are_named_and_forgotten_by_a_command(
     assert (code, out, "there are no gateways in" in err, "gateways add gw-01 --url" in err) == (0, "", True, True)
     monkeypatch.chdir(tmp_path)
     words = ["--url", "https://gw-09:9089", "--token-file", "a.token", "--group", "@c", "--group", "c"]
-    assert here("gateways", "add", "gw-09", *words, **home)[0] == 0
+    code, _, err = here("gateways", "add", "gw-09", *words, **home)
+    assert (code, f"not yet: The token file {tmp_path}/a.token cannot be read" in err) == (0, True)
     assert here("gateways", "add", "here", "--project", str(three.projects["gw-01"].root), **home)[0] == 0
     listed = json.loads(here("gateways", "list", "--json", **home)[1])
     assert listed["file"] == str(tmp_path / "config/gatewright/gateways.toml")
@@ -382,6 +396,60 @@ def test_an_interrupt_cancels_it_everywhere(three: Fleet) -> None:
     assert [three.runs(name)[0].outcome for name in NAMES] == ["cancelled"] * 3
 
 
+def test_a_terminal_shows_what_is_waited_for(three: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in three.environ().items():
+        monkeypatch.setenv(name, value)
+    ended, shown = in_terminal([PROGRAM, "eval", "6 * 7", "--on", "gw-02"])
+    assert ended == 0
+    assert "\r0 of 1 answered; waiting for gw-02\x1b[K" in shown
+    assert re.search(r"\x1b\[Kgw-02  ok  [\d.]+ ms  42\r\n", shown), shown
+    assert shown.endswith("same answer (1): gw-02\r\n  42\r\n")
+
+
+async def test_what_is_waited_for_tells_how_far_it_is(three: Fleet) -> None:
+    code = "import gatewright\ngatewright.progress(0.25)\nwhile True: pass"
+
+    async def prepare(_: object) -> RunRequest:
+        return RunRequest(kind=RunKind.EXEC, code=code)
+
+    members = FleetRun([Gateway("gw-02", project=str(three.projects["gw-02"].root))], prepare, "cli")
+    told: list[str] = []
+
+    def note() -> None:
+        told.extend(map(pending_text, members.pending()))
+        if "gw-02 (25 %)" in told:
+            members.cancel()
+
+    members.on_change = note
+    async with asyncio.timeout(PATIENCE):
+        (answer,) = [answer async for answer in members.answers()]
+    assert answer.run is not None
+    assert answer.run.outcome == "cancelled"
+    assert (members.waiting, members.running, members.pending()) == ([], {}, [])
+
+
+async def test_what_began_elsewhere_is_not_left_to_itself_when_a_file_cannot_be_read(three: Fleet) -> None:
+    begun: list[object] = []
+
+    async def prepare(client: object) -> RunRequest:
+        begun.append(client)
+        if len(begun) == 2:
+            while not members.running:  # noqa: ASYNC110 - nobody announces it
+                await asyncio.sleep(0.01)
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return RunRequest(kind=RunKind.EXEC, code="while True: pass")
+
+    gateways = [Gateway(name, project=str(three.projects[name].root)) for name in ("gw-01", "gw-02")]
+    members = FleetRun(gateways, prepare, "cli")
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(PermissionError):
+            async for _ in members.answers():
+                pass
+    runs = await asyncio.to_thread(lambda: [run for name in ("gw-01", "gw-02") for run in three.runs(name)[:1]])
+    assert "cancelled" in [run.outcome for run in runs]
+    assert not any(run.state == "running" for run in runs)
+
+
 @pytest.mark.slow
 def test_leaving_by_a_signal_says_what_goes_on(three: Fleet) -> None:
     process = three.popen("run", "night/forever", "--on", "gw-03")
@@ -400,7 +468,7 @@ def test_one_that_is_killed_in_the_middle_is_told_and_the_others_answers_are_sho
 ) -> None:
     """Its engine is started again, as for a single run, and says what became of the run, if it was on record yet."""
     monkeypatch.setattr(calls, "RECONNECT_DELAYS", (0.0, 0.1))
-    pid = three.projects["gw-03"].json("engine", "status")["engine"]["pid"]
+    pid = three.info("gw-03").pid
 
     def kill() -> None:
         wait_until(lambda: three.goes_on("gw-03"), "it runs")
@@ -425,7 +493,7 @@ def test_a_run_that_nothing_tells_the_end_of_is_lost(three: Fleet, monkeypatch: 
     monkeypatch.setattr(calls, "RECONNECT_DELAYS", (0.0, 0.1))
     socket_of = {name: f"{three.projects[name].root}/.gatewright/engine.sock" for name in ("gw-01", "gw-03")}
     gateways = [Gateway(name, socket=path) for name, path in socket_of.items()]
-    pid = three.projects["gw-03"].json("engine", "status")["engine"]["pid"]
+    pid = three.info("gw-03").pid
 
     async def prepare(_: object) -> RunRequest:
         return RunRequest(kind=RunKind.SCRIPT, script="night/forever")
@@ -452,9 +520,10 @@ def test_a_run_that_nothing_tells_the_end_of_is_lost(three: Fleet, monkeypatch: 
 
 def test_admin_is_only_what_is_asked_for_there(three: Fleet, here: Any) -> None:
     """The token's own default is ADMIN, and the viewer's may not."""
+    url = listening(three)
     with three.also(
-        f'[gateways.far]\nurl = "{listening(three)}"\ntoken_file = "{three.tokens["admin"]}"\n'
-        f'[gateways.viewed]\nurl = "{listening(three)}"\ntoken_file = "{three.tokens["viewer"]}"\n'
+        f'[gateways.far]\nurl = "{url}"\ntoken_file = "{three.tokens["admin"]}"\n'
+        f'[gateways.viewed]\nurl = "{url}"\ntoken_file = "{three.tokens["viewer"]}"\n'
     ):
         assert json.loads(here("--gateway", "far", "eval", "1", "--json")[1])["mode"] == "ADMIN"
         (one,) = json.loads(here("eval", "1", "--on", "far", "--json")[1])["answers"]

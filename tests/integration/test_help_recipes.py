@@ -71,13 +71,14 @@ def test_curl(plant: tuple[CliProject, dict[str, str]]) -> None:
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, (done.stdout, done.stderr)
-    on_socket, engine, run, call, stream, repeats, rest = done.stdout.split(f"\n{MARK}\n")
+    on_socket, engine, run, call, stream, figures, repeats, rest = done.stdout.split(f"\n{MARK}\n")
     assert json.loads(on_socket)["role"] == "admin"
     assert json.loads(engine)["project"] == str(project.root)
     assert (json.loads(run)["state"], json.loads(run)["value"]) == ("finished", 42)
     assert (json.loads(call)["success"], json.loads(call)["result"]) == (True, "42")
     assert re.findall(r"^event: (\w+)", stream, re.MULTILINE)[-1] == "finished"
     assert '"text":"1\\n2\\n"' in stream or '"text":"2\\n"' in stream
+    assert figures.strip().startswith('gatewright_runs_total{outcome="ok"} ')
     first, second = (json.loads(line) for line in re.sub(r"\}\{", "}\n{", repeats).splitlines())
     assert first["id"] == second["id"]
     assert not rest

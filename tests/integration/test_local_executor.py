@@ -122,6 +122,18 @@ async def test_the_limits_on_what_the_engine_holds(pool: Pool) -> None:
     assert set(done[0].errors) == set(range(8, 20))
 
 
+async def test_the_slots_that_a_batch_has_are_told(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes: list[int] = []
+    monkeypatch.setattr(pool, "on_batch", changes.append)
+    for code in ("    return str(params['i'])", "    while True: pass"):
+        going_on = executor(pool)
+        await going_on.submit(chunk(code, wall=60.0))
+        await until(lambda: sum(changes) == 1, "its child has a slot")
+        await going_on.close()
+        await until(lambda: sum(changes) == 0, "it has none")
+    assert changes == [1, -1, 1, -1]
+
+
 async def test_one_slot_is_left_to_people(pool: Pool) -> None:
     await until_ready(pool)
     going_on = executor(pool, workers=8)

@@ -250,17 +250,19 @@ async def test_a_slot_that_rests_is_woken_in_the_environment_of_then(generations
         pool.switch_environment(second)
         await asyncio.wait_for(pool.switched(), 30)
         assert [slot.state for slot in pool.info().slots] == [SlotState.READY, SlotState.RESTING]
+        assert [slot.environment for slot in pool.info().slots] == ["", ""], "both are of the usual one"
         await until(lambda: pool.environments_in_use() == {second}, "nothing has the one of before")
         pool.rest(0, "")
         await until_ready(pool)
+        assert pool.environments_in_use() == {second}
         assert set(await asyncio.gather(name_here(pool), name_here(pool))) == {"second"}
 
 
 async def test_a_switch_that_fails_wakes_no_slot(generations: list[Environment], tmp_path: Path) -> None:
     first, second, _ = generations
     async with pool_of(2, environment=first) as pool:
-        pool.rest(1, "The load is high.")
         pool.switch_environment(broken(second, tmp_path))
+        pool.rest(1, "The load is high.")
         with pytest.raises(UnusableEnvironment):
             await asyncio.wait_for(pool.switched(), 60)
         assert pool.info().resting == 1

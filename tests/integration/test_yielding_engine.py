@@ -112,7 +112,7 @@ async def test_what_its_log_says_counts_and_each_change_is_told_once(
         await asyncio.sleep(0.01)
     watch._log = None  # the half minute is over
     await looked(watch, engine, 0)
-    assert caplog.messages[-1] == "0 of 3 slots rest still: the host has room again"
+    assert caplog.messages[-1] == "no slot rests: the host has room again"
 
 
 async def test_a_log_that_cannot_be_read_is_a_problem_that_says_where_it_is_named(engine: Engine) -> None:
@@ -159,7 +159,9 @@ async def test_a_log_on_a_file_system_that_hangs_delays_nothing(
 
 async def test_a_mistake_of_ours_wakes_every_slot(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     watch = service(engine, QUIET)
-    engine.pool.rest(2, "The load is high.")
+    watch._steps.resting = watch._resting = 2
+    watch._reason = "The load is high."
+    engine.pool.rest(2, watch._reason)
 
     async def broken() -> None:
         raise RuntimeError("broken")
@@ -171,6 +173,9 @@ async def test_a_mistake_of_ours_wakes_every_slot(engine: Engine, monkeypatch: p
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
     task.cancel()
+    monkeypatch.undo()
+    await watch.look()
+    assert (engine.pool.info().resting, engine.pool.info().rest_reason) == (0, ""), "it begins again from the start"
 
 
 def engine_log(engine: Engine) -> str:

@@ -16,6 +16,7 @@ linux-4.18      every system call that came after Linux 4.18, but for those of p
 no-pidfd        descriptors of processes
 nested          nothing, but the command is in a user namespace already, as in a container of LXC
 userns-limit    user namespaces: user.max_user_namespaces is 0, set in a user namespace around the command
+no-id-map       the map of a user namespace: nothing below /proc can be written
 no-new-privs    nothing, but the command can gain no privileges (PR_SET_NO_NEW_PRIVS), as a service may be started
 
 The command replaces this process, so its exit code, signals and descriptors are its own. Only ``landlock-abi-N`` needs
@@ -54,6 +55,8 @@ AFTER_4_18 = range(424, 470)
 LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 444, 445, 446
 
 CLONE_NEWUSER = 0x1000_0000
+CLONE_NEWNS = 0x0002_0000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC = 1, 2, 4, 8, 32, 4096, 16384
 CLONE_NEW_ANY = 0x7E02_0080
 """User, pid, net, ipc, uts, cgroup, mount and time namespaces."""
 
@@ -283,6 +286,18 @@ def limit_namespaces() -> None:
     Path("/proc/sys/user/max_user_namespaces").write_text("0")
 
 
+def forbid_maps() -> None:
+    """Be where /proc can only be read, so that a user namespace can be made and given no map."""
+    nest()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNS):
+        raise OSError(ctypes.get_errno(), "no mounts of its own")
+    locked = MS_NOSUID | MS_NODEV | MS_NOEXEC
+    for source, flags in ((b"/proc", MS_BIND | MS_REC), (None, MS_REMOUNT | MS_BIND | MS_RDONLY | locked)):
+        if libc.mount(source, b"/proc", None, ctypes.c_ulong(flags), None):
+            raise OSError(ctypes.get_errno(), "/proc stays writable")
+
+
 def give_up_privileges() -> None:
     ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
@@ -290,6 +305,7 @@ def give_up_privileges() -> None:
 SURROUNDINGS: dict[str, Callable[[], None]] = {
     "nested": nest,
     "userns-limit": limit_namespaces,
+    "no-id-map": forbid_maps,
     "no-new-privs": give_up_privileges,
 }
 """What is around the command without a filter; put on first."""

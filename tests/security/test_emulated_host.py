@@ -50,12 +50,16 @@ CHANGES: dict[str, dict[str, int | str]] = {
     "no-pidfd": {"pidfd": "ENOSYS"},
     "nested": {},
     "userns-limit": dict.fromkeys(("userns", "userns_by_clone", "netns", "mount"), "ENOSPC"),
+    "no-id-map": {"mount": "EROFS"},
     "no-new-privs": {"no_new_privs": 1},
     "no-seccomp": {"seccomp": "EINVAL", "seccomp_by_prctl": "EINVAL"},
     "no-userns,no-landlock": NO_USERNS | dict.fromkeys(NO_LANDLOCK, "ENOSYS"),
     "no-userns,landlock-abi-1": NO_USERNS | ABI_1,
 }
 """What the probe finds otherwise on each of these hosts."""
+
+NAMESPACES = ("nested", "userns-limit", "no-id-map")
+"""Those that are a user namespace: no other account can be had in it, and no filter is put on."""
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +95,7 @@ def test_it_lacks_that_and_nothing_else(lack: str, whole: dict[str, Any]) -> Non
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
-@pytest.mark.parametrize("lack", [lack for lack in CHANGES if lack not in ("nested", "userns-limit")])
+@pytest.mark.parametrize("lack", [lack for lack in CHANGES if lack not in NAMESPACES])
 def test_it_lacks_that_for_an_account_inside(lack: str, whole: dict[str, Any], account: OrdinaryAccount) -> None:
     with account.inside(sys.executable, HARNESS, lack, "--"):
         found = probe(account.python(PROBE))
@@ -105,7 +109,7 @@ def test_an_account_without_rights_can_start_it(lack: str, whole: dict[str, Any]
     # Nobody without rights reads the memory of what is not dumpable.
     if "landlock-abi" in lack:
         expected["landlock_truncate_undumpable"] = 0
-    if lack in ("nested", "userns-limit"):
+    if lack in NAMESPACES:
         expected["no_new_privs"] = 0  # no filter is put on, which would need it
     assert found == expected
 

@@ -16,6 +16,7 @@ from tui.screens.comparison import ComparisonScreen
 from tui.screens.defaults import DefaultsScreen
 from tui.screens.diff import DiffScreen
 from tui.screens.figures import FiguresScreen
+from tui.screens.fleet_run import FleetRunScreen
 from tui.screens.frontmatter.form import MetaFormScreen
 from tui.screens.gateways import GatewaysScreen
 from tui.screens.history import HistoryScreen
@@ -58,6 +59,7 @@ OWNERS = {
     Scope.COMPARISON: ComparisonScreen,
     Scope.AUDIT: AuditScreen,
     Scope.GATEWAYS: GatewaysScreen,
+    Scope.FLEET_RUN: FleetRunScreen,
 }
 
 SEEN_TOGETHER = [
@@ -79,6 +81,7 @@ SEEN_TOGETHER = [
     {Scope.EVERYWHERE, Scope.COMPARISON},
     {Scope.EVERYWHERE, Scope.AUDIT},
     {Scope.EVERYWHERE, Scope.GATEWAYS},
+    {Scope.EVERYWHERE, Scope.FLEET_RUN},
     {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.GIT},
     {Scope.EVERYWHERE, Scope.HISTORY},
     {Scope.EVERYWHERE, Scope.META},

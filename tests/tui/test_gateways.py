@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import signal
+import sqlite3
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -15,8 +18,10 @@ import pytest
 from console_support import Console, console, engine_project, write_script
 from pictures_support import check
 
+from engine.client import launch
 from engine.models.base import API_VERSION, VERSION
 from engine.models.engine import EngineInfo
+from engine.registry.engine import ENGINE_INFO
 from engine.registry.scripts import SCRIPTS_SAVE
 from tui.editing.recovery import RecoveryJournal, UnsavedText
 
@@ -105,7 +110,7 @@ async def test_unsaved_text_cursor_and_undo_stay_with_their_gateway(c, plants, t
     kept = [file.read_text() for file in journal.folder.glob("*.json") if file.name != "session.json"]
     assert any("# mine" in text for text in kept)
     await c.press("alt+g")
-    await c.shows(" *  gw-a", ">   gw-b")
+    await c.shows(" *   gw-a", ">    gw-b")
     await c.press("home")
     await c.shows("Unsaved there: where.py")
     await c.press("escape")
@@ -117,6 +122,7 @@ async def test_unsaved_text_cursor_and_undo_stay_with_their_gateway(c, plants, t
     assert c.app._console.editor.text == (plants[0] / "scripts/where.py").read_text()
 
 
+@pytest.mark.slow
 async def test_a_run_goes_on_and_its_output_is_there_again(c):
     await c.open("slow.py")
     await c.press("f5")
@@ -131,6 +137,7 @@ async def test_a_run_goes_on_and_its_output_is_there_again(c):
     await c.shows("cancelled")
 
 
+@pytest.mark.slow
 async def test_admin_ends_by_going_away(c):
     await c.open("where.py")
     await c.press("f8")
@@ -144,6 +151,7 @@ async def test_admin_ends_by_going_away(c):
     await c.hides("ADMIN")
 
 
+@pytest.mark.slow
 async def test_what_does_not_answer_is_said_with_what_to_do(plants, tmp_path, monkeypatch):
     a, _ = plants
     (tmp_path / "open").mkdir()
@@ -213,6 +221,7 @@ async def engine_of_another_version(path: Path) -> AsyncIterator[None]:
         server.close()
 
 
+@pytest.mark.slow
 async def test_quitting_asks_for_unsaved_text_of_other_gateways(c, plants, tmp_path):
     await c.open("where.py")
     await c.press("ctrl+home")
@@ -236,11 +245,12 @@ async def test_quitting_asks_for_unsaved_text_of_other_gateways(c, plants, tmp_p
     assert (left.path, left.text.startswith("# kept")) == ("where.py", True)
 
 
+@pytest.mark.slow
 async def test_text_that_an_earlier_console_left_is_offered_at_its_gateway_only(c, plants, tmp_path):
     journal = RecoveryJournal(os.path.realpath(plants[1]), tmp_path / "recovery")
     journal.set_aside(UnsavedText("where.py", "# of yesterday\n"))
     await c.press("alt+g")
-    await c.shows(" *  gw-b")
+    await c.shows(" *   gw-b")
     await c.press("end", "enter")
     await c.shows("Unsaved text of where.py", "restore it into the editor")
     await c.press("r")
@@ -249,6 +259,7 @@ async def test_text_that_an_earlier_console_left_is_offered_at_its_gateway_only(
     assert "yesterday" not in c.text
 
 
+@pytest.mark.slow
 async def test_a_console_that_is_killed_keeps_the_texts_of_all_gateways(c, plants, tmp_path):
     for name, typed in (("gw-a", "# typed at a"), ("gw-b", "# typed at b")):
         if name == "gw-b":
@@ -269,6 +280,7 @@ async def test_a_console_that_is_killed_keeps_the_texts_of_all_gateways(c, plant
         await c.hides("where.py *")
 
 
+@pytest.mark.slow
 async def test_a_save_on_its_way_is_brought_to_an_end_and_its_question_waits(c, plants):
     """Another text is on disk by the time the save arrives: that is asked where it belongs."""
     connection = c.app._connection
@@ -311,9 +323,10 @@ async def go_back(c: Console, name: str) -> None:
 
 
 SIZES = {"80": (80, 24), "120": (120, 40), "50": (50, 14)}
+WIDTHS = ["80", *(pytest.param(width, marks=pytest.mark.slow) for width in ("120", "50"))]
 
 
-@pytest.mark.parametrize("width", SIZES)
+@pytest.mark.parametrize("width", WIDTHS)
 async def test_picture(plants, short_folder, monkeypatch, width):
     a, b = plants
     monkeypatch.setenv("XDG_CONFIG_HOME", str(short_folder / "none"))
@@ -344,6 +357,155 @@ project = "{short_folder}/gone"
         )
         await c.press("f5")
         await c.shows("answers", "away", "not usable")
-        await c.press("down", "down")
-        await c.shows("Nothing listens")
+        await c.press("down")
+        await c.shows("@plant-b, @pumps")
         await check(c, f"gateways_{width}", shown)
+
+
+@asynccontextmanager
+async def fleet(
+    plants, tmp_path: Path, monkeypatch, script: str, size=(100, 24), third: Path | None = None
+) -> AsyncIterator[Console]:
+    """A console at plant a, with gateways for it, for b and for one that is away, and a script open."""
+    a, b = plants
+    name_gateways(
+        monkeypatch,
+        tmp_path / "config",
+        f"""
+[gateways.gw-01]
+project = "{a}"
+groups = ["plant"]
+[gateways.gw-02]
+project = "{b}"
+groups = ["plant"]
+[gateways.gw-03]
+socket = "{tmp_path}/gone.sock"
+groups = ["plant"]
+"""
+        + (f'[gateways.gw-04]\nproject = "{third}"\ngroups = ["plant"]\n' if third else ""),
+    )
+    async with console(a, tmp_path, place="gw-01", size=size) as c:
+        await c.shows("pool [...]")
+        await c.open(script)
+        yield c
+
+
+async def run_on_the_group(c: Console) -> None:
+    await c.press("alt+g")
+    await c.shows("gw-03             away")
+    await c.press("r")
+    await c.shows("names with commas between them")
+    await c.press(*["backspace"] * 4)
+    await c.type("@plant")
+    await c.press("enter")
+
+
+async def test_one_script_on_many_gateways(plants, tmp_path, monkeypatch):
+    a, b = plants
+    write_script(a, "check.py", "print('checked')\nresult = {'bad': 0}\n")
+    write_script(b, "check.py", "print('checked')\nresult = {'bad': 3}\n")
+    async with fleet(plants, tmp_path, monkeypatch, "check.py") as c:
+        await run_on_the_group(c)
+        await c.shows(
+            "run check.py on @plant", "3 gateways", "all 2 differ, 1 not reachable", "gw-03", "Nothing listens"
+        )
+        await c.shows("another text of it ran on gw-02")
+        await c.press("down")
+        await c.shows('-  "bad": 0', '+  "bad": 3')
+        await c.press("o")
+        await c.shows("answer of gw-02", "checked", '"bad": 3')
+        await c.press("escape")
+        assert c.app.screen._group.names == ["gw-02"]
+        write_script(b, "check.py", "print('checked')\nresult = {'bad': 0}\n")
+        await c.press("space", "r")
+        await c.shows("2 same, 1 not reachable", "gw-01 gw-02")
+        monkeypatch.chdir(tmp_path)
+        await c.press("e")
+        await c.shows("Write the evidence of run #", "of gw-01")
+        await c.press("enter")
+        await c.shows("evidence of run", "SHA-256")
+        assert list(tmp_path.glob("evidence-gw-01-*.json"))
+        await c.press("end", "e")
+        await c.told("No run began on the gateways of this row.")
+        await c.press("escape")
+        await c.shows("pool [")
+
+
+def recorded_runs(project: Path) -> list[tuple[int]]:
+    """The runs that an engine killed now cannot lose."""
+    with closing(sqlite3.connect(f"file:{project / '.gatewright/state.db'}?mode=ro", uri=True)) as database:
+        return database.execute("select id from run").fetchall()
+
+
+@pytest.fixture
+def third(tmp_path: Path) -> Iterator[Path]:
+    with engine_project(tmp_path / "c") as root:
+        yield root
+
+
+@pytest.mark.slow
+async def test_an_engine_that_is_killed_in_the_middle_is_told_beside_the_others(plants, third, tmp_path, monkeypatch):
+    for plant in plants:
+        write_script(plant, "here.py", "print('through')\n")
+    write_script(third, "here.py", "import time\nprint('begun', flush=True)\ntime.sleep(600)\n")
+    async with fleet(plants, tmp_path, monkeypatch, "here.py", third=third) as c:
+        client = await launch.connect(third, client="cli")
+        pid = (await client.call(ENGINE_INFO)).pid
+        await run_on_the_group(c)
+        await c.shows("2 same, 1 not reachable", "waiting (1)", "gw-04")
+        await client.close()
+        await c.until(lambda: recorded_runs(third), "the engine has the run on disk")
+        os.kill(pid, signal.SIGKILL)
+        await c.shows("2 same, 1 differs, 1 not reachable", "gw-01 gw-02", "through")
+        await c.press("down", "o")
+        await c.shows("ended with interrupted")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+async def test_picture_of_many(plants, short_folder, monkeypatch, width):
+    for plant, bad in zip(plants, (0, 3), strict=True):
+        write_script(plant, "check.py", f"print('checked')\nresult = {{'tags': 812, 'bad': {bad}}}\n")
+
+    def shown(c: Console) -> str:
+        return re.sub(r"\d+ s$", "N s", c.text.replace(str(short_folder), "~"), flags=re.MULTILINE)
+
+    async with fleet(plants, short_folder, monkeypatch, "check.py", size=SIZES[width]) as c:
+        await run_on_the_group(c)
+        await c.until(lambda: "waiting" not in c.text and "not reachable" in c.text, "all have answered")
+        await c.press("down")
+        await c.shows("+++ gw-02")
+        await check(c, f"fleet_{width}", shown)
+
+
+@pytest.mark.slow
+async def test_a_text_that_is_not_saved_is_no_script_of_the_gateways(plants, tmp_path, monkeypatch):
+    async with fleet(plants, tmp_path, monkeypatch, "where.py") as c:
+        await c.press("ctrl+home")
+        await c.type("# mine")
+        await run_on_the_group(c)
+        await c.told("Each gateway runs its own where.py, so save this text first: ^S.")
+        await c.press(*["ctrl+z"] * 8)
+        await c.press("alt+g")
+        await c.shows("gw-03             away")
+        await c.press("r", "enter")  # @all
+        await c.shows("run where.py on @all", "all 2 differ")
+
+
+@pytest.mark.slow
+async def test_what_goes_on_is_stopped_everywhere(plants, tmp_path, monkeypatch):
+    for plant in plants:
+        write_script(plant, "long.py", "import time\nprint('begun', flush=True)\ntime.sleep(60)\n")
+    async with fleet(plants, tmp_path, monkeypatch, "long.py") as c:
+        await c.press("alt+g")
+        await c.shows("gw-03             away")
+        await c.press("home", "space", "down", "space")
+        await c.shows("> x  gw-01", "  x  gw-02")
+        await c.press("r")
+        await c.shows("run long.py on 2 marked", "waiting (2)")
+        await c.press("escape")
+        await c.shows("It goes on at gw-01, gw-02", "leave it")
+        await c.press("s")
+        await c.shows("cancelled", "2 ")
+        await c.hides("waiting")
+        await c.press("escape")
+        await c.shows("pool [...] 0/3")

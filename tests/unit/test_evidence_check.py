@@ -35,9 +35,10 @@ def chain(*events: tuple[str, str, dict[str, Any]]) -> list[dict[str, Any]]:
 def body() -> dict[str, Any]:
     grant = {"access": "read", "path": "/srv/data"}
     files = [{"path": "lib/x.py", "sha256": digest(SHARED)}]
-    told = {"code_sha256": digest(TEXT), "inputs_sha256": digest(INPUTS), "outcome": "ok"}
+    told = {"code_sha256": digest(TEXT), "inputs_sha256": digest(INPUTS), "outcome": "ok", "isolation": "full: userns"}
+    told_with = {**told, "lib/x.py": digest(SHARED), "duration": 0.1}
     records = chain(
-        ("save", "a.py", {"sha256": digest(TEXT)}), ("run", "#3 a.py", told), ("stop", "", {}), ("start", "", {})
+        ("save", "a.py", {"sha256": digest(TEXT)}), ("run", "#3 a.py", told_with), ("stop", "", {}), ("start", "", {})
     )
     return {
         "made": {"at": 1796095199.25, "by": "ada"},
@@ -145,6 +146,8 @@ def swap(records: list[dict[str, Any]]) -> None:
         (lambda it: it["audit"]["records"].pop(), "not the one that the file names as the head"),
         (lambda it: it["audit"]["head"].update(sha256=BEGINNING), "not the one that the file names as the head"),
         (lambda it: it["run"].update(outcome="script_error"), "record 8 tells another outcome"),
+        (lambda it: it["run"].update(isolation="core: userns"), "record 8 tells another isolation"),
+        (lambda it: rehashed(it["audit"]["records"], 1, detail='{"lib/x.py": "0"}'), "text of its shared code"),
         (lambda it: it["run"].update(inputs_sha256="0" * 64), "not what the run's record names"),
     ],
 )  # fmt: skip
@@ -152,6 +155,22 @@ def test_evidence_that_was_forged_and_sealed_anew_is_named_by_its_part(
     change: Callable[[dict[str, Any]], object], sentence: str
 ) -> None:
     assert any(sentence in problem for problem in forged(change)), forged(change)
+
+
+def test_a_record_that_stands_for_the_calls_of_a_minute_has_the_inputs_of_all() -> None:
+    def condense(it: dict[str, Any], inputs: str) -> None:
+        it["run"]["condensed"] = {"runs": 3, "inputs_sha256": inputs}
+        detail = json.dumps({"runs": 3, "inputs_sha256": "8" * 64, "code_sha256": digest(TEXT), "outcome": "ok"})
+        records = it["audit"]["records"]
+        rehashed(records, 1, detail=detail)
+        for index in (2, 3):
+            rehashed(records, index, prev=records[index - 1]["sha256"])
+        it["audit"]["head"]["sha256"] = records[-1]["sha256"]
+
+    assert forged(lambda it: condense(it, "8" * 64)) == []
+    assert forged(lambda it: condense(it, "9" * 64)) == [
+        "Audit record 8 tells another input of the run than the run's record."
+    ]
 
 
 def test_a_record_that_is_left_out_of_the_middle_is_a_gap_and_no_chain() -> None:

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.client.answers import EngineError, EngineUnreachable
-from engine.client.fleet import Answer, Failure, FailureKind, failure_of
+from engine.client.fleet import Answer, Failure, FailureKind, Pending, failure_of
 from engine.client.starter import LaunchError
 from engine.client.target import OtherVersion
-from engine.models.runs import Mode, Outcome, RunError, RunFile, RunInfo, RunKind, RunState
+from engine.models.runs import Mode, Outcome, RunError, RunFile, RunInfo, RunKind, RunProgress, RunState
 from engine.models.shared import SharedFile
 from tui.commands import exit_codes
 from tui.commands.fleet import _exit_code
-from tui.text.fleet_answers import Group, counts, grouped, other_texts, summary
+from tui.text.fleet_answers import Group, counts, grouped, other_texts, pending_text, summary
 
 ORDER = [f"gw-{number:02}" for number in range(1, 41)]
 
@@ -98,7 +98,10 @@ def test_each_thing_that_counts_makes_a_difference_that_is_shown(fields: dict[st
 
 def test_numbers_and_texts_are_not_the_same() -> None:
     values: list[Any] = [1, "1", 1.5, True, [1], {"1": 1}, None]
-    assert len(grouped([answer(n, value=one, result="1") for n, one in enumerate(values, 1)], ORDER)) == len(values)
+    groups = grouped([answer(n, value=one, result="1") for n, one in enumerate(values, 1)], ORDER)
+    assert len(groups) == len(values)
+    assert all(group.difference for group in groups[1:])
+    assert '-  "result": 1,\n+  "result": "1",' in groups[1].difference
 
 
 @pytest.mark.parametrize(
@@ -193,3 +196,18 @@ def test_why_there_is_no_answer_has_a_kind_and_an_exit_code(
 def test_the_exit_code_is_that_of_the_worst(codes: list[int], worst: int) -> None:
     assert exit_codes.worst(codes) == worst
     assert exit_codes.worst(reversed(codes)) == worst
+
+
+@pytest.mark.parametrize(
+    ("one", "text"),
+    [
+        (Pending("gw-01", None), "gw-01"),
+        (Pending("gw-01", run(state=RunState.QUEUED)), "gw-01 (queued)"),
+        (Pending("gw-01", run(state=RunState.RUNNING)), "gw-01 (runs)"),
+        (Pending("gw-01", run(state=RunState.RUNNING, progress=RunProgress(done=3, total=10))), "gw-01 (30 %)"),
+        (Pending("gw-01", run(state=RunState.RUNNING, progress=RunProgress(text="reads"))), "gw-01"),
+        (Pending("gw-01", run(state=RunState.RUNNING), line_down=True), "gw-01 (its line is down)"),
+    ],
+)
+def test_what_is_waited_for_is_told_with_its_state(one: Pending, text: str) -> None:
+    assert pending_text(one) == text

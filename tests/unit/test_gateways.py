@@ -345,7 +345,7 @@ async def test_a_socket_that_nothing_listens_at_is_told_with_what_to_do(tmp_path
         return caught.value
 
     error = await said(f"Nothing listens at {path}.")
-    assert "ssh -N -L" in (error.hint or "")
+    assert "ssh -N -o StreamLocalBindUnlink=yes -L" in (error.hint or "")
     path.write_text("")
     assert (await said("is no socket")).exit_code == 2
     path.unlink()

@@ -86,6 +86,21 @@ def understood(words: list[str]) -> None:
         context = command.make_context(command.name, rest, parent=context)
 
 
+LOCAL = {
+    ("restore",), ("doctor",), ("engine", "serve"), ("engine", "install"), ("engine", "uninstall"), ("gateways",),
+    ("gateways", "list"), ("gateways", "add"), ("gateways", "remove"), ("gateways", "check"),
+}  # fmt: skip
+"""What is done on this host, for no engine elsewhere."""
+
+
+def test_every_command_that_asks_an_engine_takes_a_gateway() -> None:
+    def takes(command: click.Command) -> bool:
+        options = [param for param in command.params if isinstance(param, click.Option)]
+        return any("--gateway" in option.opts and not option.hidden for option in options)
+
+    assert {path for path, command in ALL.items() if not takes(command)} == LOCAL
+
+
 def test_the_console_has_examples_too() -> None:
     console = _load(CONSOLE)
     with click.Context(console, info_name="gatewright") as context:

@@ -125,3 +125,18 @@ def test_an_idle_engine_whose_runs_all_failed_does_not_look_sound() -> None:
 )
 def test_the_recommendation_says_what_to_do(metrics: EngineMetrics, sentence: str) -> None:
     assert gateway_impact(judged(metrics)).recommendation.startswith(sentence)
+
+
+@pytest.mark.parametrize("use", [0.1, 12.0, 60.0])
+def test_what_the_gateway_uses_is_told_and_changes_neither_level_nor_score(use: float) -> None:
+    runs = figures(60, use=use).last_minute
+    without, beside = judge(runs, runs, 10.0, use), judge(runs, runs, 10.0, use, gateway=95.0)
+    assert (beside.impact, beside.health) == (without.impact, without.health)
+    assert "The gateway itself used 95 % of the processors" in beside.recommendation
+    assert "gateway" not in without.recommendation
+
+
+def test_a_pool_that_rests_says_why() -> None:
+    runs = figures(3).last_minute
+    said = judge(runs, runs, 10.0, 1.0, rest_reason="The host has little memory.").recommendation
+    assert said == "Slots rest for now: The host has little memory."

@@ -83,6 +83,11 @@ def test_an_engine_of_this_host_is_reached_without_what_others_need() -> None:
     assert "httpx2" not in loaded_by("engine.client.remote")
 
 
+def test_one_engine_is_asked_without_the_code_for_many() -> None:
+    found = loaded_by("tui.commands.run", "tui.commands.following", "tui.commands.session")
+    assert not found & {"engine.client.gateways", "engine.client.fleet", "tui.commands.fleet", "tempfile", "tomllib"}
+
+
 def test_the_entry_point_alone_loads_no_client() -> None:
     """Help and usage errors do not wait for asyncio."""
     loaded = loaded_by("tui.cli")

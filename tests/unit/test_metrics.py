@@ -154,6 +154,22 @@ def test_a_run_that_waits_in_vain_is_a_failure_without_a_duration(runs: RunMetri
     assert (totals.failed, totals.waits_timed_out, totals.timed, totals.average) == (1, 1, 0, None)
 
 
+def test_a_batch_is_one_run_and_has_the_slots_of_its_processes(runs: RunMetrics, clock: Clock) -> None:
+    runs.started(1, slots=0)
+    clock.now += 10.0  # its processes wait for slots
+    runs.occupied(1)
+    runs.occupied(1)
+    clock.now += 5.0
+    runs.occupied(-1)
+    clock.now += 1.0
+    assert (runs.active, runs.minute().busy) == (1, pytest.approx(11.0))
+    runs.ended(1, by(Outcome.OK), 16.0, 0.0)
+    runs.occupied(-1)  # a process leaves after the batch has its record
+    clock.now += 5.0
+    totals = runs.totals()
+    assert (totals.total, totals.dispatched, totals.busy) == (1, 1, pytest.approx(11.0))
+
+
 def test_slots_are_busy_for_as_long_as_runs_go_on_in_them(runs: RunMetrics, clock: Clock) -> None:
     clock.now += 0.5
     runs.started(1)

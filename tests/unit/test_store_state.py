@@ -604,7 +604,7 @@ async def test_a_filter_finds_what_trying_every_run_finds(state: StateDB, monkey
         runs = [
             run_row(
                 begun + number, name=rng.choice(names), outcome=rng.choice(["ok", "ok", "ok", "timeout"]),
-                state="finished", actor=rng.choice(["anna", "anna", "ben"]), queued_at=float(begun + number) + rng.random(),
+                state="finished", actor=rng.choice(["anna", "anna", "ben"]), queued_at=begun + number + rng.random(),
             )
             for number in range(1, 41)
         ]  # fmt: skip
@@ -612,8 +612,10 @@ async def test_a_filter_finds_what_trying_every_run_finds(state: StateDB, monkey
         everything = await state.runs(limit=500)
         for _ in range(150):
             asked: dict[str, Any] = {
-                "name": rng.choice([None, None, "A.py", "none"]), "part": rng.choice([None, "A", ".py", "zz", "n1", ""]),
-                "outcome": rng.choice([None, "ok", "timeout", "memory"]), "actor": rng.choice([None, "anna", "ben", "x"]),
+                "name": rng.choice([None, None, "A.py", "none"]),
+                "part": rng.choice([None, "A", ".py", "zz", "n1", ""]),
+                "outcome": rng.choice([None, "ok", "timeout", "memory"]),
+                "actor": rng.choice([None, "anna", "ben", "x"]),
                 "since": rng.choice([None, 5.0, 70.5, 1e6]), "until": rng.choice([None, 30.5, 1.0, 1e6]),
             }  # fmt: skip
             before, limit = rng.choice([None, 30, 65]), rng.choice([3, 500])

@@ -130,14 +130,14 @@ async def test_a_process_that_ends_meanwhile_hides_nothing(proc: MadeUpProc, mon
     proc.process(ME, 1.0, memory=MIB)
     proc.process(900_001, 2.0, parent=ME, memory=MIB)
     proc.process(900_002, 2.0, parent=900_001, memory=MIB)
-    read = usage._times
+    read = usage.process_times
 
     def ended(place: Path, pid: int) -> usage.ProcessTimes | None:
         if pid == 900_002:
             proc.end(900_002, 900_001)
         return read(place, pid)
 
-    monkeypatch.setattr(usage, "_times", ended)
+    monkeypatch.setattr(usage, "process_times", ended)
     assert (await proc.meter().usage()).engine.memory == 2 * MIB
 
 

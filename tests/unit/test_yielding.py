@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up_proc import MIB
+from made_up_proc import MIB, MadeUpProc
 
-from engine.config import YieldSection
-from engine.services.usage import Usage, Use
+from engine.config import ConfigError, Settings, YieldSection
+from engine.models.engine import PoolInfo
+from engine.services.access import Actor, Role
+from engine.services.usage import Usage, Use, cores
 from engine.services.yielding.pressure import Figures, HostReader, Pressure, judge
-from engine.services.yielding.service import PATIENCE, Steps
+from engine.services.yielding.service import PATIENCE, Steps, YieldService
 from engine.services.yielding.wrapper_log import LONGEST_LINE, MOST, MOST_SECONDS, UnreadableLog, WrapperLog
 
 LIMITS = YieldSection()
@@ -185,6 +187,100 @@ def test_this_host_can_be_read() -> None:
         assert first.stalled is not None
 
 
+class Host:
+    """A made-up host with a gateway, and a pool that only remembers how many slots are to rest."""
+
+    size = 3
+
+    def __init__(self, folder: Path, limits: YieldSection) -> None:
+        self.proc = MadeUpProc(folder)
+        self.told: list[tuple[int, str]] = []
+        self.audited: list[object] = []
+        self.gateway = 100.0
+        self.busy = self.idle = 1000
+        self.load = 0.5
+        self.service = YieldService(
+            self,  # type: ignore[arg-type]
+            self.proc.meter(),
+            limits,
+            self,  # type: ignore[arg-type]
+            Actor("alice", 1000, Role.ADMIN),
+            proc=folder,
+            clock=self.proc.clock,
+        )
+
+    def rest(self, count: int, reason: str) -> None:
+        if not self.told or self.told[-1] != (count, reason):
+            self.told.append((count, reason))
+
+    def info(self) -> PoolInfo:
+        return PoolInfo(size=3, slots=[], rest_reason=self.told[-1][1] if self.told else "")
+
+    def tell(self, actor: Actor, source: str, action: str, subject: str, **detail: object) -> None:
+        self.audited.append((actor.name, actor.uid, source, action, subject, detail))
+
+    async def minutes(self, count: float, *, gateway: float, load: float, busy: float) -> None:
+        """Let time pass, in looks ten seconds apart, with so many percent of the processors in use."""
+        for _ in range(int(count * 6)):
+            self.proc.now += 10
+            self.gateway += 10 * gateway / 100 * cores()
+            self.busy += round(10 * busy)
+            self.idle += round(10 * (100 - busy))
+            self.proc.process(os.getpid(), 1.0, began=1.0)
+            java = "/usr/local/bin/ignition/lib/runtime/jre-nix/bin/java -Xmx2g"
+            self.proc.process(900_005, self.gateway, command=java)
+            (self.proc.folder / "loadavg").write_text(f"{load} 0.5 0.1 1/200 4711\n")
+            made_up(self.proc.folder, self.busy, self.idle)
+            await self.service.look()
+
+
+async def test_a_busy_gateway_presses_until_it_is_idle_again(tmp_path: Path) -> None:
+    host = Host(tmp_path, YieldSection(memory=0))
+    await host.minutes(2, gateway=20, load=0.5, busy=30)
+    assert host.told == [(0, "")]
+    await host.minutes(2, gateway=92, load=1.0, busy=95)
+    assert [count for count, _ in host.told] == [0, 1, 2]
+    assert all(reason.startswith("The gateway uses ") for count, reason in host.told if count)
+    await host.minutes(1, gateway=65, load=1.0, busy=70)
+    assert host.told[-1][0] == 2, "near its limit it does not go to and fro"
+    await host.minutes(4, gateway=10, load=0.2, busy=12)
+    assert host.told[-2:] == [(1, "They come back step by step, since the host has room again."), (0, "")]
+    assert [detail["resting"] for *_, detail in host.audited] == [1, 2, 1, 0]  # type: ignore[index]
+    assert host.audited[0][:5] == ("engine", 1000, "engine", "yield", "pool")  # type: ignore[index]
+
+
+async def test_load_presses_only_where_others_make_it(tmp_path: Path) -> None:
+    host = Host(tmp_path, YieldSection(memory=0))
+    await host.minutes(3, gateway=1, load=40.0, busy=10)
+    assert host.told == [(0, "")], "others use a tenth: it is the scripts' own load"
+    await host.minutes(2, gateway=1, load=40.0, busy=60)
+    assert host.told[-1] == (2, "The load is 40.0 on 4 processors.")
+
+
+def test_the_settings_say_what_is_wrong_and_only_the_file_names_a_log(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+
+    def loaded(text: str, environ: dict[str, str] | None = None) -> YieldSection:
+        file.write_text(text)
+        file.chmod(0o600)
+        return Settings.load(file, environ or {}).yielding
+
+    assert loaded('[yield]\nload = 3\nwrapper_log = "/var/log/wrapper.log"\n') == YieldSection(
+        load=3.0, wrapper_log="/var/log/wrapper.log"
+    )
+    assert not loaded("", {"GATEWRIGHT_YIELD_ENABLED": "false"}).enabled
+    with pytest.raises(ConfigError, match="cannot decide which log of the gateway is read"):
+        loaded("", {"GATEWRIGHT_YIELD_WRAPPER_LOG": "/etc/passwd"})
+    with pytest.raises(ConfigError, match=r"load of a processor must be 0\.1 to 1000, not 0"):
+        loaded("[yield]\nload = 0\n")
+    with pytest.raises(ConfigError, match=r"unknown key yield\.lod") as wrong:
+        loaded("[yield]\nlod = 1\n")
+    assert wrong.value.hint == "Did you mean yield.load?"
+    with pytest.raises(ConfigError, match="unknown section yielding") as wrong:
+        loaded("[yielding]\nload = 1\n")
+    assert wrong.value.hint == "Did you mean [yield]?"
+
+
 # -- the gateway's log -----------------------------------------------------------------------------------------------
 
 IGNITION = (
@@ -318,7 +414,7 @@ def test_only_a_file_under_its_own_name_is_opened(log: Log, tmp_path: Path) -> N
     real = tmp_path / "real.log"
     log.path.rename(real)
     log.path.symlink_to(real)
-    with pytest.raises(UnreadableLog, match="symbolic link"):
+    with pytest.raises(UnreadableLog, match="name the file itself"):
         log.look()
     log.path.unlink()
     os.mkfifo(log.path)  # nothing writes to it: to open it would wait for ever
@@ -345,8 +441,13 @@ def test_what_is_put_in_its_place_while_it_is_opened_is_not_read(log: Log, monke
         log.look()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_log_that_may_not_be_read_is_said(log: Log) -> None:
+def test_a_log_that_may_not_be_read_is_said(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     log.path.chmod(0)
-    with pytest.raises(UnreadableLog, match="Permission denied"):
+    if os.geteuid() == 0:  # root may read everything
+
+        def refuse(path: object, flags: int) -> int:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(UnreadableLog, match="may not be read by the engine's account"):
         log.look()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import shutil
 import tempfile
@@ -27,7 +28,7 @@ from tui.commands.session import CLIENT, refusals
 from tui.commands.streams import Streams
 from tui.commands.uploads import STANDARD_INPUT_NAME
 from tui.runs.uploads import FileInputError, upload
-from tui.text.fleet_answers import Group, answer_text, counts, grouped, other_texts, summary
+from tui.text.fleet_answers import Group, answer_text, counts, grouped, other_texts, pending_text, summary
 from tui.text.formats import duration
 from tui.text.results import result_lines
 from tui.text.sanitise import sanitise_line
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from tui.commands.run_options import RunOptions
 
 INDENT = "  "
+
+PAUSE = 0.1
+"""Seconds between two changes of the line that says what is waited for."""
 
 
 def run_on_gateways(invocation: Invocation, options: RunOptions, request: RunRequest) -> int:
@@ -90,14 +94,17 @@ async def _run(
     with _FleetSignals(fleet, cancel_on_exit=options.cancel_on_exit) as signals:
         cancelling = asyncio.create_task(_cancel_when_asked(signals, fleet))
         try:
-            report.wait_for(fleet.waiting)
+            fleet.on_change = functools.partial(report.wait_for, fleet)
+            report.wait_for(fleet)
             async for answer in fleet.answers():
-                report.take(answer, fleet.waiting)
+                report.take(answer)
+                report.wait_for(fleet, now=True)
         except FileInputError as error:
             raise _unreadable(str(error)) from None
         except OSError as error:
             raise _unreadable(f"A file cannot be read: {error.strerror}.") from None
         finally:
+            report.clear()
             cancelling.cancel()
             await asyncio.gather(cancelling, return_exceptions=True)
     code = exit_codes.worst([*map(_exit_code, report.answers), *written.codes])
@@ -208,26 +215,47 @@ class _Report:
         self._streams = invocation.streams
         self._names = names
         self._wide = max(map(len, names))
+        self._redraw: asyncio.TimerHandle | None = None
         self.answers: list[Answer] = []
 
-    def wait_for(self, waiting: Sequence[str]) -> None:
-        """Show on a terminal's current line what is still to come."""
-        if self._streams.err.is_terminal and not self._invocation.json:
-            text = f"{len(self.answers)} of {len(self._names)} answered; waiting for {', '.join(waiting)}"
-            columns = shutil.get_terminal_size().columns
-            self._streams.err.overwrite(cut(text, columns - 1) if waiting else "")
+    def wait_for(self, fleet: FleetRun, *, now: bool = False) -> None:
+        """Show on a terminal's current line what is still to come, at most ten times a second."""
+        if self._invocation.json or not self._streams.err.is_terminal:
+            return
+        if self._redraw is not None:
+            if not now:
+                return
+            self._redraw.cancel()
+        self._redraw = asyncio.get_running_loop().call_later(PAUSE, self._drawn, fleet)
+        self._draw(fleet)
 
-    def take(self, answer: Answer, waiting: Sequence[str]) -> None:
+    def clear(self) -> None:
+        """Leave a terminal's line to what comes."""
+        if self._redraw is not None:
+            self._redraw.cancel()
+            self._streams.err.overwrite("")
+
+    def _drawn(self, fleet: FleetRun) -> None:
+        """Show what changed meanwhile."""
+        self._redraw = None
+        if fleet.waiting:
+            self._draw(fleet)
+
+    def _draw(self, fleet: FleetRun) -> None:
+        waiting = ", ".join(map(pending_text, fleet.pending()))
+        text = f"{len(self.answers)} of {len(self._names)} answered; waiting for {waiting}" if waiting else ""
+        self._streams.err.overwrite(cut(text, shutil.get_terminal_size().columns - 1))
+
+    def take(self, answer: Answer) -> None:
         """Tell of an answer."""
         self.answers.append(answer)
         if self._invocation.json:
             return
         if self._streams.err.is_terminal:
             self._streams.err.overwrite("")
-        text = f"{answer.gateway:<{self._wide}}  {_in_a_line(answer)}"
+        text = sanitise_line(f"{answer.gateway:<{self._wide}}  {_in_a_line(answer)}")
         width = terminal_width(self._streams.err.is_terminal)
-        self._streams.err.line(sanitise_line(text) if width is None else cut(sanitise_line(text), width - 1))
-        self.wait_for(waiting)
+        self._streams.err.line(text if width is None else cut(text, width - 1))
 
     def show(self, name: str, code: int) -> None:
         """Show the groups, on stdout."""
@@ -259,7 +287,7 @@ class _Report:
             out.line(INDENT + line)
 
     def _notes(self, groups: Sequence[Group]) -> Iterable[str]:
-        """What the user should know about comparing them."""
+        """Yield what the user should know about comparing them."""
         if others := other_texts(self.answers):
             yield f"not the same text ran everywhere: another one on {', '.join(sorted(others, key=self._names.index))}"
         noted: dict[str, list[str]] = {}
@@ -296,7 +324,7 @@ class _Report:
 
 
 def _in_a_line(answer: Answer) -> str:
-    """How one gateway's run ended, or why there is none."""
+    """Say how one gateway's run ended, or why there is none."""
     if answer.failure is not None:
         return f"{answer.failure.kind}  {answer.failure.message}"
     run = answer.run
@@ -309,7 +337,7 @@ def _in_a_line(answer: Answer) -> str:
 
 
 def _whole_text(run: RunInfo | None, width: int | None) -> str:
-    """The answer of a group, as one run's would be shown."""
+    """Return the answer of a group, as one run's would be shown."""
     if run is None:
         return ""
     parts = [run.output, run.stderr, run.traceback]
@@ -332,7 +360,7 @@ def _exit_code(answer: Answer) -> int:
 
 
 def _run_json(run: RunInfo) -> dict[str, object]:
-    """The record with every field, and its output, as for one run."""
+    """Return the record with every field, and its output, as for one run."""
     record = msgspec.structs.asdict(run)
     del record["output"]
     return {**record, "stdout": run.output or "", "stderr": run.stderr or ""}

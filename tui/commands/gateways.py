@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engine.client.gateways import Gateway, Gateways
+    from engine.client.starter import LaunchError
     from tui.commands.gateway_checks import Checked
 
 NONE_YET = "gatewright gateways add gw-01 --url https://gw-01:9089 --token-file ~/gw-01.token"
@@ -113,12 +114,16 @@ def add(
         if gateway.url:
             gateway.target()  # a URL that is none is told now, and not at the first use
         found.add(gateway)
+    problem = _problem_of(gateway)
     said = f"{name} is in {found.path}"
-    invocation.show(
-        gateway,
-        lambda invocation, _: invocation.streams.notify(said, f"Look whether it answers: {_check(name)}"),
-        as_json=_as_json,
-    )
+
+    def tell(invocation: Invocation, _: Gateway) -> None:
+        invocation.streams.notify(said, f"Look whether it answers: gatewright gateways check {name}")
+        if problem is not None:
+            invocation.streams.notify(f"not yet: {problem.message}", problem.hint)
+
+    as_object = {**_as_json(gateway), "problem": "" if problem is None else problem.message}
+    invocation.show(gateway, tell, as_json=lambda _: as_object)
 
 
 @gateways.command("remove")
@@ -194,8 +199,22 @@ def _loaded() -> Gateways:
         return Gateways.load()
 
 
+def _problem_of(gateway: Gateway) -> LaunchError | None:
+    """Return what of this host is missing for it so far: its token, or the project. It is kept all the same."""
+    from engine.client.credentials import TokenFile
+    from engine.client.starter import LaunchError
+
+    try:
+        target = gateway.target(become=False)
+        if target.token_file is not None:
+            TokenFile(target.token_file).check()
+    except LaunchError as error:
+        return error
+    return None
+
+
 def _whole(path: str | None) -> str:
-    """The path as the file takes it: absolute, since it has no current folder."""
+    """Return the path as the file takes it: absolute, since that has no current folder."""
     if not path:
         return ""
     return path if path.startswith("~/") else os.path.abspath(os.path.expanduser(path))
@@ -206,10 +225,6 @@ def _as_json(gateway: Gateway) -> dict[str, object]:
         "name": gateway.name, "url": gateway.url, "token_file": gateway.token_file, "ca_file": gateway.ca_file,
         "project": gateway.project, "socket": gateway.socket, "groups": list(gateway.groups),
     }  # fmt: skip
-
-
-def _check(name: str) -> str:
-    return f"gatewright gateways check {name}"
 
 
 def _print_gateways(invocation: Invocation, found: Gateways) -> None:

@@ -23,6 +23,7 @@ TOPICS = {
     "installation": "install, upgrade, offline, backup, another host or account, uninstall",
     "jython": "Python 3 from Jython scripts on the gateway",
     "macros": "tags in documents, the macros that come with a project, writing one",
+    "operations": "figures, alerts, yielding, the audit",
     "packages": "packages, environments, Python versions, wheelhouses, what scripts may import",
     "scripts-api": "what a script asks the engine by import gatewright",
     "service": "systemd units and their restrictions, reverse proxies, containers",

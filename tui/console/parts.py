@@ -24,6 +24,7 @@ from tui.editing.recovery import RecoveryJournal, state_home
 from tui.editing.search import search_texts
 from tui.editing.texts import Texts
 from tui.runs.admin_mode import AdminMode
+from tui.runs.fleet import FleetStarter
 from tui.runs.follow import RunFollower
 from tui.runs.save_files import FileSaver
 from tui.runs.start import RunStarter
@@ -103,6 +104,7 @@ class ConsoleParts:
         self.follower = RunFollower(connection, self.output)
         self.admin = AdminMode(host, connection, publish, partial(start, "admin"))
         self.starter = RunStarter(host, self.open_script, connection, self.follower, self.admin)
+        self.fleet = FleetStarter(host, self.open_script, connection)
         self.preview_pane = PreviewPane(id="preview")
         self.expansion = expansion = MacroExpansion(connection)
         self.preview = Preview(host, connection, self.texts, self.open_script, editor, expansion, self.preview_pane)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, ParamSpec, TypeVar
 
@@ -45,6 +45,7 @@ from tui.widgets.status_bar import StatusBar
 
 if TYPE_CHECKING:
     from engine.client.answers import EngineError
+    from engine.client.target import Target
     from engine.models.documents import DocumentInfo
     from engine.models.runs import Mode, RunInfo
     from engine.models.scripts import ScriptInfo
@@ -577,6 +578,20 @@ class ConsoleScreen(FullScreen[None]):
         self._shown.set()
         if self._parts is not None and not self._parts.connection.connected.is_set():
             self._status.show_connecting()
+
+    def run_on(self, targets: Mapping[str, Target | str], named: str) -> None:
+        """Run the open script on gateways, each by how it is reached or why it is not."""
+        if self._parts is not None:
+            in_background(self, "fleet", self._run_on, targets, named)
+
+    async def _run_on(self, targets: Mapping[str, Target | str], named: str) -> None:
+        from tui.runs.fleet import connect_to
+        from tui.screens.fleet_run import FleetRunScreen
+
+        request = await self.parts.fleet.ask()
+        if request is not None:
+            start, connect = partial(request.on, targets), partial(connect_to, targets)
+            self.app.push_screen(FleetRunScreen(request.name, named, list(targets), start, connect))
 
     async def put_aside(self, *, keep: bool) -> bool:
         """The console ends while the user is elsewhere: keep the unsaved text for the next one, or give it up.

@@ -17,16 +17,15 @@ from textual.binding import BindingType
 from textual.widgets import Static
 
 from engine.client.answers import EngineError, EngineUnreachable
-from engine.client.gateways import Gateway, Gateways, settings_file
-from engine.client.ownership import other_account
+from engine.client.gateways import EVERY, GROUP_MARK, Gateway, Gateways, settings_file
 from engine.client.starter import LaunchError
 from engine.client.target import REFUSED, OtherVersion, Target
-from engine.paths import EnginePaths
 from engine.registry.access import ACCESS_SELF
 from engine.registry.engine import ENGINE_INFO
 from tui.actions import Scope, action, bindings, footer_hints
-from tui.background import in_place_of_the_last
+from tui.background import in_background, in_place_of_the_last
 from tui.connection import EngineConnection
+from tui.screens.dialogs import AskScreen
 from tui.screens.full_screen import FullScreen
 from tui.text.sanitise import sanitise_line
 from tui.widgets.key_hints import KeyHints
@@ -37,7 +36,7 @@ AT_ONCE = 16
 """Gateways that are asked at the same time."""
 
 _COLUMNS = (
-    Column("", 2),
+    Column("", 3),
     Column("gateway", 16),
     Column("state", 14),
     Column("role", 8),
@@ -128,30 +127,21 @@ def place_of(gateway: Gateway) -> Place:
     """Return the place that an entry of the user's file names."""
     try:
         target = gateway.target(become=False)
-        _refuse_other_account(gateway.name, target)
     except LaunchError as error:
         return Place(gateway.name, gateway.place, gateway.groups, problem=_sentence(error))
     return Place(gateway.name, gateway.place, gateway.groups, target)
 
 
-def _refuse_other_account(name: str, target: Target) -> None:
-    """Refuse a project for which root would become another account: that is for good, and for all other gateways too.
-
-    Raises:
-        LaunchError: It is such a one, or cannot be looked at.
-    """
-    if target.folder is not None and (other := other_account(EnginePaths(target.folder))) is not None:
-        raise LaunchError(
-            f"{name} is a project of {other}, and this console is another account's.",
-            f"Open it by itself: gatewright --gateway {name}",
-            exit_code=REFUSED,
-        )
+def _chosen_places(selection: str) -> list[Place]:
+    return [place_of(gateway) for gateway in Gateways.load().chosen(selection)]
 
 
 async def look_at(target: Target) -> GatewayAnswer:
     """Ask a gateway who it is and what this user may do there; starts nothing there."""
     try:
         client = await target.reach("console")
+        if client is None and target.folder is None:
+            client = await target.connect("console", start=False)  # says what to do
         if client is None:
             return GatewayAnswer(GatewayState.IDLE, sentence="Its engine starts when you go there.")
         try:
@@ -175,8 +165,23 @@ def _sentence(error: LaunchError | EngineError | EngineUnreachable) -> str:
     return f"{error.message} {error.hint}" if error.hint else error.message
 
 
-class GatewaysScreen(FullScreen[Place]):
-    """The result is the place to go to, or None.
+@dataclass(frozen=True, slots=True)
+class GatewayChoice:
+    """What the user wants of gateways.
+
+    Attributes:
+        places: One to go to, or several to run on.
+        run: Run the open script there, in place of going there.
+        named: How the user named them.
+    """
+
+    places: Sequence[Place]
+    run: bool = False
+    named: str = ""
+
+
+class GatewaysScreen(FullScreen[GatewayChoice]):
+    """The result is what the user wants of which gateways, or None.
 
     Args:
         opened: What the console was opened with.
@@ -201,6 +206,7 @@ class GatewaysScreen(FullScreen[Place]):
         self._unsaved_at = unsaved
         self._unsaved: dict[str, Sequence[str]] = {}
         self._places: dict[str, Place] = {}
+        self._marked: set[str] = set()
         self._answers: dict[str, GatewayAnswer] = {}
         self._file_problem = ""
         self._heading = Static(" gateways", id="gateways-heading", markup=False)
@@ -270,7 +276,36 @@ class GatewaysScreen(FullScreen[Place]):
         if place.target is None:
             self.notify_error(place.problem)
             return
-        self.dismiss(place)
+        self.dismiss(GatewayChoice([place]))
+
+    def action_mark_gateway(self) -> None:
+        if (place := self._place) is not None:
+            self._marked ^= {place.name}
+            self._show()
+
+    def action_run_on(self) -> None:
+        """Run on the marked ones; where none is marked, ask for names and groups."""
+        marked = [place for place in self._places.values() if place.name in self._marked]
+        if marked:
+            named = marked[0].name if len(marked) == 1 else f"{len(marked)} marked"
+            self.dismiss(GatewayChoice(marked, run=True, named=named))
+        else:
+            in_background(self, "selection", self._ask_for_some)
+
+    async def _ask_for_some(self) -> None:
+        typed, problem = f"{GROUP_MARK}{EVERY}", ""
+        while True:
+            question = f"Gateways: names with commas between them, or {GROUP_MARK}group"
+            answer = await self.app.push_screen_wait(AskScreen(question, typed, problem))
+            if answer is None:
+                return
+            try:
+                places = await asyncio.to_thread(_chosen_places, answer)
+            except LaunchError as error:
+                typed, problem = answer, _sentence(error)
+                continue
+            self.dismiss(GatewayChoice(places, run=True, named=answer))
+            return
 
     def action_leave_gateways(self) -> None:
         self.dismiss(None)
@@ -336,7 +371,7 @@ class GatewaysScreen(FullScreen[Place]):
     def _row(self, place: Place) -> TableRow:
         answer = self._answer(place)
         here, unsaved = place.identity == self._here, self._unsaved.get(place.name)
-        mark = f"{'>' if here else ' '}{'*' if unsaved else ' '}"
+        mark = f"{'>' if here else ' '}{'*' if unsaved else ' '}{'x' if place.name in self._marked else ' '}"
         state = answer.state
         tone = "accent" if here else "" if state in (GatewayState.ANSWERS, GatewayState.IDLE) else "danger"
         if state is GatewayState.ASKING:

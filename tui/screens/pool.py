@@ -14,17 +14,19 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widgets import Static
 
+from engine.client.answers import UNKNOWN_OPERATION, EngineError, EngineUnreachable
 from engine.client.client import EngineClient
-from engine.models.engine import PoolInfo, ResizeRequest, SlotInfo
+from engine.models.engine import PoolInfo, PoolUse, ResizeRequest, SlotInfo, SlotUse
 from engine.models.runs import Mode
-from engine.registry.engine import POOL_INFO, POOL_RESIZE, POOL_RESTART, SlotParams
+from engine.registry.engine import POOL_INFO, POOL_RESIZE, POOL_RESTART, POOL_USE, SlotParams
 from engine.registry.metrics import ALERTS, METRICS, METRICS_HISTORY, HistoryParams
 from engine.registry.runs import RUNS_CANCEL, RunParams
 from tui.actions import Scope, bindings, footer_hints
 from tui.background import in_background, in_place_of_the_last
-from tui.connection import EngineConnection, problems_told
+from tui.connection import REFUSALS, EngineConnection, problems_told
 from tui.messages import EngineAway, PoolChanged
 from tui.screens.full_screen import FullScreen
+from tui.text.figures import megabytes
 from tui.text.formats import age, milliseconds
 from tui.text.isolation import host_note, slot_isolation
 from tui.text.sanitise import sanitise_line
@@ -40,8 +42,9 @@ _COLUMNS = (
     Column("script"),
     Column("who", 8),
     Column("for", 6),
-    Column("runs", 5),
-    Column("isolation", 14),
+    Column("  cpu", 5),
+    Column("   mem", 6),
+    Column("sandbox", 9),
 )
 
 QUEUE_LINES = 4
@@ -74,6 +77,7 @@ class PoolScreen(FullScreen[int | None]):
         self._figures_screen = figures_screen
         self._connection = connection
         self._pool = connection.pool
+        self._use: PoolUse | None = None
         self._wanted_size: int | None = None
         self._heading = TextLine(id="pool-heading")
         self._slots = LiveTable(_COLUMNS, empty=AWAY, id="slots")
@@ -114,24 +118,50 @@ class PoolScreen(FullScreen[int | None]):
             self._show(await self._connection.client.call(POOL_INFO))
 
     async def _follow_figures(self) -> None:
-        """Look at the figures now and then, while this screen is the one that is seen."""
-        looks = 0
-        while True:
+        """Look at the figures now and then, while this screen is the one that is seen.
+
+        A refusal ends it, until the connection tells of another role: each attempt stands in the audit.
+        """
+        looks, refused = 0, False
+        while not refused:
             if self.is_current and self._connection.connected.is_set():
-                await self._load_figures(history=looks % HISTORY_EVERY == 0)
+                refused = await self._load_figures(history=looks % HISTORY_EVERY == 0)
                 looks += 1
             await asyncio.sleep(FIGURES_EVERY)
 
-    async def _load_figures(self, *, history: bool) -> None:
+    async def _load_figures(self, *, history: bool) -> bool:
+        """Show what the engine says; return whether it refuses."""
         client = self._connection.client
-        with problems_told(self._figures.show_problem):
-            self._figures.show_metrics(await client.call(METRICS))
+        narrow = self._connection.pool is None
+        """A token for some scripts sees neither slots nor alerts, and did not ask for them."""
+        try:
+            metrics = await client.call(METRICS)
+            self._use = None if narrow else await self._used()
+            self._figures.show_metrics(metrics, self._use)
+            self._refresh_ages()
             if history:
                 self._figures.show_history(await client.call(METRICS_HISTORY, HistoryParams()))
-                self._figures.show_alerts((await client.call(ALERTS)).alerts)
+                if not narrow:
+                    self._figures.show_alerts((await client.call(ALERTS)).alerts)
+        except (EngineError, EngineUnreachable) as error:
+            self._figures.show_problem(f"{error.message} {error.hint or ''}".strip())
+            return isinstance(error, EngineError) and error.status in REFUSALS
+        return False
+
+    async def _used(self) -> PoolUse | None:
+        """Ask what slots use; None of an engine from before an upgrade, which cannot say it."""
+        try:
+            return await self._connection.client.call(POOL_USE)
+        except EngineError as error:
+            if error.code not in UNKNOWN_OPERATION:
+                raise
+            return None
 
     def _show_refusal(self, sentence: str) -> None:
         self._slots.set_empty(sanitise_line(sentence))
+
+    def on_engine_connected(self) -> None:
+        in_place_of_the_last(self, "figures", self._follow_figures)
 
     def on_pool_changed(self, message: PoolChanged) -> None:
         self._show(message.pool)
@@ -244,20 +274,23 @@ class PoolScreen(FullScreen[int | None]):
     def _refresh_ages(self) -> None:
         if self._pool is not None:
             now = time.time()
-            self._slots.show_rows([_row(slot, now) for slot in self._pool.slots])
+            used = {} if self._use is None else {use.slot: use for use in self._use.slots}
+            self._slots.show_rows([_row(slot, used.get(slot.slot), now) for slot in self._pool.slots])
             self._detail.show("" if self._slot is None else _detail_of(self._slot))
 
     def _show_remark(self, text: str) -> None:
         self._status.show_remark(text)
 
 
-def _row(slot: SlotInfo, now: float) -> TableRow:
+def _row(slot: SlotInfo, use: SlotUse | None, now: float) -> TableRow:
     tone = {"running": "accent", "failed": "danger", "ready": ""}.get(slot.state, "dim")
     if slot.mode is Mode.ADMIN and slot.state != "failed":
         tone = "danger"
     script = sanitise_line(slot.script or slot.problem or _made_for(slot) or "-")
     who = sanitise_line(slot.actor or "-")
-    cells = (str(slot.slot), str(slot.state), script, who, age(now - slot.since), str(slot.runs))
+    cpu = "-" if use is None or use.cpu_percent is None else f"{use.cpu_percent:.0f} %"
+    memory = megabytes(None if use is None else use.memory)
+    cells = (str(slot.slot), str(slot.state), script, who, age(now - slot.since), f"{cpu:>5}", f"{memory:>6}")
     return TableRow(str(slot.slot), (*cells, sanitise_line(slot_isolation(slot) or "-")), tone)
 
 
@@ -268,14 +301,15 @@ def _made_for(slot: SlotInfo) -> str:
 
 def _detail_of(slot: SlotInfo) -> Text:
     """All of what the columns have no room for."""
-    facts = [f"slot {slot.slot}", f"run #{slot.run_id}" if slot.run_id is not None else "no run"]
+    facts = [f"slot {slot.slot}", slot.script or "", f"run #{slot.run_id}" if slot.run_id is not None else "no run"]
     facts += [f"pid {slot.pid}"] if slot.pid is not None else []
     facts += [f"Python {slot.python}"] if slot.python else []
     facts += [f"environment {slot.environment}"] if slot.environment else []
     facts += [f"{' '.join(slot.ahead)} imported ahead"] if slot.ahead else []
+    facts += [f"{slot.runs} runs"] if slot.runs else []
     facts += [f"{slot.restarts} restarts"] if slot.restarts else []
     facts += [slot.problem] if slot.problem else []
-    return Text(f" {sanitise_line(', '.join(facts))}", no_wrap=True, overflow="ellipsis")
+    return Text(f" {sanitise_line(', '.join(filter(None, facts)))}", no_wrap=True, overflow="ellipsis")
 
 
 def _heading(pool: PoolInfo) -> Text:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from tui.text.formats import age, clock, size
+from tui.text.formats import age, clock
 
 if TYPE_CHECKING:
+    from engine.models.engine import PoolUse
     from engine.models.metrics import (
         Alert,
         EngineMetrics,
@@ -137,19 +138,34 @@ def memory_percent(host: HostFigures) -> float | None:
     return 100 * (host.memory - host.available) / host.memory
 
 
+def disk_percent(use: PoolUse | None) -> float | None:
+    """Return how much of the file system with the project's records is in use, in percent."""
+    if use is None or not use.disk or use.disk_free is None:
+        return None
+    return 100 * (use.disk - use.disk_free) / use.disk
+
+
+def megabytes(count: int | None) -> str:
+    """Write bytes in a column: ``41 M``, ``1.2 G``."""
+    if count is None:
+        return NONE
+    mebibytes = count / (1 << 20)
+    return f"{mebibytes:.0f} M" if mebibytes < 1000 else f"{mebibytes / 1024:.1f} G"
+
+
 def gateway_text(metrics: EngineMetrics, name: str = "gateway JVM") -> str:
-    """Say what Ignition's JVM uses: ``gateway JVM 60 % 3.1 GiB``; nothing where none runs."""
+    """Say what Ignition's JVM uses: ``gateway JVM 60 % 3.1 G``; nothing where none runs."""
     return "" if metrics.gateway is None else f"{name} {_used(metrics.gateway) or 'runs'}"
 
 
 def engine_text(metrics: EngineMetrics) -> str:
-    """Say what the engine and its processes use, of all processors: ``scripts 0.3 % 120.0 MiB``."""
+    """Say what the engine and its processes use, of all processors: ``scripts 0.3 % 120 M``."""
     return f"scripts {_used(metrics.engine) or 'use not known'}"
 
 
 def _used(use: UseFigures) -> str:
     parts = [] if use.cpu_percent is None else [percent(use.cpu_percent)]
-    return " ".join([*parts, *([] if use.memory is None else [size(use.memory)])])
+    return " ".join([*parts, *([] if use.memory is None else [megabytes(use.memory)])])
 
 
 def shown_alerts(alerts: list[Alert], now: float | None = None) -> list[Alert]:

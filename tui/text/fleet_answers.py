@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from engine.client.fleet import Answer, Failure, FailureKind
-from engine.models.runs import Outcome, RunInfo
+from engine.client.fleet import Answer, Failure, FailureKind, Pending
+from engine.models.runs import Outcome, RunInfo, RunState
 from engine.text_diff import unified
-from tui.text.formats import duration
+from tui.text.formats import duration, percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +52,7 @@ class Group:
         return text if self.run is None or self.run.outcome is Outcome.OK else f"{text}, {self.run.outcome}"
 
     def reasons(self) -> dict[Failure, list[str]]:
-        """The gateways of each reason that there is no answer for; one sentence may be that of many."""
+        """Return the gateways of each reason for which there is no answer; one sentence may be that of many."""
         found: dict[Failure, list[str]] = {}
         for answer in self.answers:
             if answer.failure is not None:
@@ -91,7 +91,7 @@ def grouped(answers: Iterable[Answer], order: Sequence[str]) -> list[Group]:
 
 
 def summary(groups: Sequence[Group]) -> str:
-    """How many answered the same and how many did not, such as "38 same, 2 differ, 1 not reachable"."""
+    """Count those that answered the same and those that did not: "38 same, 2 differ, 1 not reachable"."""
     ended = [group for group in groups if not group.is_failure]
     parts = []
     if len(ended) == 1:
@@ -105,8 +105,22 @@ def summary(groups: Sequence[Group]) -> str:
     return ", ".join(parts)
 
 
+def pending_text(one: Pending) -> str:
+    """Name a gateway whose answer is still to come, with what is known of it: "gw-01 (30 %)"."""
+    run = one.run
+    if one.line_down:
+        state = "its line is down"
+    elif run is None:
+        state = ""
+    elif run.state is RunState.QUEUED:
+        state = "queued"
+    else:
+        state = percent(run.progress) if run.progress is not None else "runs"
+    return f"{one.gateway} ({state})" if state else one.gateway
+
+
 def counts(answers: Sequence[Answer]) -> str:
-    """How many gateways were asked, how many of them ran it well, and how long all took: "6 gateways, 5 ok, ..."."""
+    """Count the gateways and those that ran it well, and say how long all took: "6 gateways, 5 ok, 12.04 s"."""
     ok = sum(answer.run is not None and answer.run.outcome is Outcome.OK for answer in answers)
     parts = [f"{len(answers)} gateway{'' if len(answers) == 1 else 's'}", f"{ok} ok"]
     if ok < len(answers):
@@ -116,7 +130,11 @@ def counts(answers: Sequence[Answer]) -> str:
 
 def difference(base: Answer, other: Answer) -> str:
     """Return where two answers differ, as ``diff -u`` writes it, in bounded time and size."""
-    return unified(answer_text(base.run), answer_text(other.run), base.gateway, other.gateway)
+    names = base.gateway, other.gateway
+    # What reads the same can be another answer, such as the number 1 and the text "1".
+    return unified(answer_text(base.run), answer_text(other.run), *names) or unified(
+        _spelt_out(base.run), _spelt_out(other.run), *names
+    )
 
 
 def other_texts(answers: Iterable[Answer]) -> list[str]:
@@ -130,12 +148,16 @@ def other_texts(answers: Iterable[Answer]) -> list[str]:
     return [name for names in by_text.values() if names is not most for name in names]
 
 
+def _spelt_out(run: RunInfo | None) -> str:
+    return msgspec.json.format(_identity(run), indent=2).decode() + "\n"
+
+
 def _identity(run: RunInfo | None) -> bytes:
     return msgspec.json.encode(_content(run), order="deterministic")
 
 
 def _content(run: RunInfo | None) -> Mapping[str, object]:
-    """What counts of a run: nothing of the host that it ran on, such as folders, times and numbers."""
+    """Return what counts of a run: nothing of the host that it ran on, such as folders, times and numbers."""
     if run is None:
         return {}
     error = run.error
@@ -169,7 +191,7 @@ def answer_text(run: RunInfo | None) -> str:
 
 
 def result_text(run: RunInfo) -> str:
-    """The result, with a line for each member of a list or an object, in an order of its own; empty without one."""
+    """Return the result, a line for each member of a list or an object in a fixed order; empty without one."""
     if not run.has_value:
         return run.result or ""
     if run.value is None:

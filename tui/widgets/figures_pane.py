@@ -16,16 +16,17 @@ from tui.widgets.plot import Series, TimePlot
 from tui.widgets.text_line import TextLine
 
 if TYPE_CHECKING:
-    from engine.models.metrics import Alert, EngineMetrics, MetricHistory, MetricPoint
+    from engine.models.engine import PoolUse
+    from engine.models.metrics import Alert, EngineMetrics, MetricHistory
 
-ROOMY = 100
-"""Columns from which on bars are long."""
+ROOMY = 110
+"""Columns from which on there are bars."""
 
 ALERTS = 2
 """Lines of alerts; how many more there are stands in the last one."""
 
 SPARKLINE = 18
-BAR, SHORT_BAR = 8, 4
+BAR = 8
 
 
 class FiguresPane(Vertical):
@@ -34,6 +35,7 @@ class FiguresPane(Vertical):
     def __init__(self) -> None:
         super().__init__(id="figures")
         self._metrics: EngineMetrics | None = None
+        self._use: PoolUse | None = None
         self._history: MetricHistory | None = None
         self._alerts: list[Alert] = []
         self._problem = ""
@@ -65,14 +67,15 @@ class FiguresPane(Vertical):
     def on_resize(self) -> None:
         self._show()
 
-    def show_metrics(self, metrics: EngineMetrics) -> None:
-        self._metrics, self._problem = metrics, ""
+    def show_metrics(self, metrics: EngineMetrics, use: PoolUse | None) -> None:
+        """Show figures of now; ``use`` is missing where the engine does not say."""
+        self._metrics, self._use, self._problem = metrics, use, ""
         self._show()
 
     def show_history(self, history: MetricHistory) -> None:
         self._history = history
         points = history.points
-        rates = [_rate(point) for point in points]
+        rates = [point.per_minute for point in points]
         most = max(rates, default=0.0)
         title = f" runs a minute, last {figures.span(history)}"
         self._rate_title.show(title if most else f"{title}: none")
@@ -103,7 +106,7 @@ class FiguresPane(Vertical):
             self._host.show(f" {self._problem}")
             self._advice.show("")
             return
-        self._host.show(_host(metrics, self.size.width, blocks=blocks))
+        self._host.show(_host(metrics, self._use, self.size.width, blocks=blocks))
         self._advice.show(f" {sanitise_line(metrics.judgement.recommendation)}")
 
     def _show_alerts(self) -> None:
@@ -115,10 +118,6 @@ class FiguresPane(Vertical):
                 last = f"   and {more} more" if more > 0 and place == ALERTS - 1 else ""
                 line.update(f" {sanitise_line(figures.alert_text(alert))}{last}")
                 line.set_class(alert.until is None, "-lasts")
-
-
-def _rate(point: MetricPoint) -> float:
-    return 60 * point.total / point.seconds if point.seconds else 0.0
 
 
 def _facts(metrics: EngineMetrics | None, history: MetricHistory | None, *, blocks: bool) -> Text:
@@ -142,15 +141,19 @@ def _facts(metrics: EngineMetrics | None, history: MetricHistory | None, *, bloc
     return text
 
 
-def _host(metrics: EngineMetrics, width: int, *, blocks: bool) -> str:
-    """Say what the host, scripts and the gateway use, as far as there is room."""
+def _host(metrics: EngineMetrics, use: PoolUse | None, width: int, *, blocks: bool) -> str:
+    """Say what is in use of the host, and what of that scripts and the gateway use, as far as there is room."""
     host, roomy = metrics.host, width >= ROOMY
-    load, memory = figures.load_percent(host), figures.memory_percent(host)
-    bar = BAR if roomy else SHORT_BAR
-    parts = [
-        f"load {share_bar(load, bar, blocks=blocks)} {figures.percent(load)}",
-        f"mem {share_bar(memory, bar, blocks=blocks)} {figures.percent(memory)}",
-        figures.engine_text(metrics),
-        figures.gateway_text(metrics) if roomy else figures.gateway_text(metrics, "JVM"),
+    cpu = None if use is None else use.cpu_percent
+    shares = [
+        ("load", figures.load_percent(host)) if cpu is None else ("cpu", cpu),
+        ("mem", figures.memory_percent(host)),
+        ("disk", figures.disk_percent(use)),
     ]
+    parts = [
+        f"{name} {share_bar(share, BAR, blocks=blocks) + ' ' if roomy else ''}{figures.percent(share)}"
+        for name, share in shares
+        if share is not None
+    ]
+    parts += [figures.engine_text(metrics), figures.gateway_text(metrics, "gateway JVM" if roomy else "JVM")]
     return f" host {('   ' if roomy else '  ').join(filter(None, parts))}"

@@ -151,7 +151,13 @@ class Host:
         Raises:
             LaunchError: It is missing or refuses.
         """
-        return self.call("systemctl", *self.systemctl_options, *arguments)
+        try:
+            return self.call("systemctl", *self.systemctl_options, *arguments)
+        except LaunchError as error:
+            if not self.system and "XDG_RUNTIME_DIR" not in os.environ:  # as after su(1)
+                hint = "There is a manager of yours only after a login: come by ssh, or let root install it: --system"
+                raise LaunchError(error.message, hint) from None
+            raise
 
     @property
     def systemctl_options(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import hashlib
 import signal
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -276,7 +276,7 @@ class LocalExecutor:
     def _start(self, macro: MacroSource) -> _MacroChild:
         environment = macro.environment or self._environment
         self._hold(environment)
-        child = _MacroChild(macro)
+        child = _MacroChild(macro, lambda: self._pool.on_batch(1))
         child.session = BatchSession(lambda _session, part: self._part_done(child, part))
         limits = replace(macro.limits, wall=self._wall)
         job = Job(
@@ -381,6 +381,8 @@ class LocalExecutor:
 
     def _child_ended(self, child: _MacroChild, ending: asyncio.Future[Ending]) -> None:
         self._endings.discard(ending)
+        if child.has_slot:
+            self._pool.on_batch(-1)
         if child in self._children:
             self._children.remove(child)
         if self._cancelled or ending.cancelled():
@@ -643,8 +645,11 @@ class _MacroChild:
 
     session: BatchSession
 
-    def __init__(self, macro: MacroSource) -> None:
+    def __init__(self, macro: MacroSource, on_slot: Callable[[], None]) -> None:
+        """Begin without a process; ``on_slot`` is called when it gets one."""
         self.macro = macro
+        self._on_slot = on_slot
+        self.has_slot = False
         self.works: deque[_Work] = deque()
         """Whose parts its session has, in the same order."""
         self.leaving = False
@@ -671,6 +676,9 @@ class _MacroChild:
 
     def started(self, slot: int, pid: int, isolation: str) -> None:  # noqa: ARG002 - RunSink
         self.isolation = isolation
+        if not self.has_slot:
+            self.has_slot = True
+            self._on_slot()
 
     def output(self, stream: Stream, text: str) -> None:  # noqa: ARG002 - both in their order
         if (room := OUTPUT_KEPT - self._output_size) > 0:

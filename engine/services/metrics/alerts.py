@@ -169,7 +169,7 @@ def _of_pool(pool: PoolInfo) -> Iterator[Finding]:
             "slots",
             severity,
             f"{len(failed)} of {len(pool.slots)} slots cannot run anything ({why.rstrip('.')}): "
-            "see gatewright doctor, then restart them with gatewright pool restart.",
+            "see gatewright doctor, then restart them in the console: F4 and r.",
         )
     if pool.resting:
         slots = "1 slot rests" if pool.resting == 1 else f"{pool.resting} slots rest"

@@ -73,6 +73,9 @@ AT_ONCE = 5_000
 PAUSE = 0.05
 """Seconds between two such goes: others write, too."""
 
+PATIENCE = 1.0
+"""Seconds that a question waits for that, right after the engine's start."""
+
 MOST_COUNTERS = 200
 """Scripts that have counters of their own since the engine's start. Those that come later are counted together."""
 
@@ -124,8 +127,9 @@ class MetricHistoryService:
         self._minutes: list[tuple[SpanRow, list[GroupRow]]] = []
         """Those that are over and not written."""
         self._through = 0.0
+        self._pruned_at = 0.0
         self._counters: dict[str, dict[str, int]] = {}
-        self._recovered = False
+        self._recovered = asyncio.Event()
         self._writing = asyncio.Lock()
         self._problem = False
 
@@ -155,9 +159,12 @@ class MetricHistoryService:
         """Take the counts of the time since the last cut, and write them; what cannot be written waits."""
         self._take(usage)
         await self._write()
-        if self._recovered:
-            with suppress(StoreError):  # the next minute tries again
-                await self._records.prune(self._clock())
+        now = self._clock()
+        if self._recovered.is_set() and abs(now - self._pruned_at) >= HOUR:
+            self._pruned_at = now
+            with suppress(StoreError):  # the next hour tries again
+                while await self._records.prune(now):  # noqa: ASYNC110 - others write in between
+                    await asyncio.sleep(PAUSE)
 
     def script_counters(self) -> Mapping[str, Mapping[str, int]]:
         """Return runs since the engine's start by script and outcome; of the scripts that came last, together."""
@@ -168,6 +175,7 @@ class MetricHistoryService:
     @implements(METRICS_HISTORY)
     async def history(self, hours: float = 1.0, points: int = 60) -> MetricHistory:
         """Return the figures of the past up to now, in points of one length."""
+        await self._counted()
         now = self._clock()
         step = step_of(hours, points)
         count = max(1, min(points, -int(-hours * HOUR // step)))
@@ -189,6 +197,7 @@ class MetricHistoryService:
     @implements(METRICS_GROUPS)
     async def groups(self, by: GroupedBy = GroupedBy.SCRIPT, hours: float = 24.0, limit: int = 50) -> MetricGroups:
         """Return what was counted by one thing, those with the most runs first."""
+        await self._counted()
         now = self._clock()
         since = int((now - hours * HOUR) // TEN_MINUTES) * TEN_MINUTES
         parts, since = cover(since, now)
@@ -209,6 +218,12 @@ class MetricHistoryService:
 
         made = await asyncio.to_thread(together)
         return MetricGroups(by=by, since=since, groups=made, others=len(totals) - len(chosen))
+
+    async def _counted(self) -> None:
+        """Wait for what was left uncounted, as a killed engine leaves it. A month of records is not waited for."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await self._recovered.wait()
 
     def _take(self, usage: Usage | None) -> None:
         """Make a minute of what was counted since the last cut."""
@@ -243,7 +258,7 @@ class MetricHistoryService:
 
     async def _write(self) -> None:
         """Write the minutes that are over; not before what was left uncounted is counted, for the two have one mark."""
-        if not self._recovered or not self._minutes:
+        if not self._recovered.is_set() or not self._minutes:
             return
         count, through = len(self._minutes), self._through
         await self._flushed()
@@ -269,7 +284,7 @@ class MetricHistoryService:
             await self._count_again()
         except StoreError as error:
             log.warning("runs of before this engine's start are not in the figures: %s", error)
-        self._recovered = True
+        self._recovered.set()
 
     async def _count_again(self) -> None:
         through = await self._records.through()
@@ -285,8 +300,11 @@ class MetricHistoryService:
 
 
 def step_of(hours: float, points: int) -> int:
-    """Return the length of points, in seconds, of which at most ``points`` cover ``hours``."""
-    least = hours * HOUR / points
+    """Return the length of points, in seconds, of which at most ``points`` cover ``hours``.
+
+    It is such that no more than some fifteen hundred spans are read: of minutes for a day, of ten for ten days.
+    """
+    least = max(hours * HOUR / points, TEN_MINUTES if hours > 24 else 0, HOUR if hours > 240 else 0)
     fitting = next((step for step in STEPS if step >= least), None)
     return fitting or -int(-least // DAY) * DAY
 

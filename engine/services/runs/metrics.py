@@ -14,8 +14,10 @@ minute (``RunMetrics.cut``), so they are of one minute and bounded.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple, overload
 
 from engine.models.runs import Outcome, RunKind
@@ -270,7 +272,10 @@ class RunMetrics:
         """The bins of these seconds together: a pool that changes tells its percentiles twenty times a second."""
         self._past = Tally()
         """Of all seconds before those."""
-        self._active: set[int] = set()
+        self._active: dict[int, int] = {}
+        """How many slots each run has that goes on: one, or none of its own where others are counted for it."""
+        self._slots = 0
+        """Slots that have a run."""
         self._waiting: dict[int, float] = {}
         """Since when each run waits for a slot."""
         self._groups: dict[GroupKey, GroupTally] = {}
@@ -295,12 +300,17 @@ class RunMetrics:
             self._waiting[run_id] = self._advance()
             self._now.contended += 1
 
-    def started(self, run_id: int) -> None:
-        """Note that a slot has a run; said again, that changes nothing."""
+    def started(self, run_id: int, slots: int = 1) -> None:
+        """Note that a slot has a run; said again, that changes nothing.
+
+        A batch has 0 ``slots`` of its own: those of its processes are told by ``occupied``.
+        """
         now = self._advance()
         if self._waiting:
             self._wait_over(run_id, now)
-        self._active.add(run_id)
+        if run_id not in self._active:
+            self._active[run_id] = slots
+            self._slots += slots
         if len(self._active) > self.peak:
             self.peak = len(self._active)
 
@@ -323,7 +333,7 @@ class RunMetrics:
             if self._wait_over(run_id, now) and outcome == Outcome.TIMEOUT:
                 tally.waits_timed_out += 1
             return
-        self._active.discard(run_id)
+        self._slots -= self._active.pop(run_id)
         tally.dispatched += 1
         if outcome == Outcome.CANCELLED:
             return
@@ -338,6 +348,11 @@ class RunMetrics:
         tally.durations[bin_] = tally.durations.get(bin_, 0) + 1
         self._durations[bin_] = self._durations.get(bin_, 0) + 1
         group.time(us, bin_)
+
+    def occupied(self, slots: int) -> None:
+        """Note that the processes of batches have more slots than before, or fewer."""
+        self._advance()
+        self._slots += slots
 
     def refused(self, script: str, caller: str, at: float) -> None:
         """Count a request that the pool turned away."""
@@ -420,14 +435,14 @@ class RunMetrics:
         now = self._clock()
         if int(now) != self._second:
             self._turn(int(now))
-        self._now.busy += len(self._active) * (now - self._at)
+        self._now.busy += self._slots * (now - self._at)
         self._at = now
         return now
 
     def _turn(self, second: int) -> None:
         """Begin the tallies of the seconds up to ``second``, in the places of those that left the minute."""
         for begun in range(max(self._second, second - WINDOW) + 1, second + 1):
-            self._now.busy += len(self._active) * (begun - self._at)
+            self._now.busy += self._slots * (begun - self._at)
             self._at = float(begun)
             self._waits.add_waits(self._now)
             self._leave(self._seconds[begun % WINDOW])
@@ -470,16 +485,8 @@ def percentiles_of(bins: Mapping[int, int], least: int, most: int) -> Percentile
     """Return percentiles of durations in bins, of which the extremes are known, in microseconds."""
     if not bins:
         return Percentiles(None, None, None)
-    ordered, count = sorted(bins.items()), sum(bins.values())
-    return Percentiles(
-        *(min(most, max(least, _at_rank(ordered, int(count * share)))) / US for share in (0.50, 0.95, 0.99))
-    )
-
-
-def _at_rank(ordered: Iterable[tuple[int, int]], rank: int) -> float:
-    bin_ = 0
-    for bin_, count in ordered:  # noqa: B007 - the last one it is, where the rank is past the end
-        rank -= count
-        if rank < 0:
-            break
-    return middle(bin_)
+    ordered = sorted(bins)
+    below = list(accumulate(map(bins.__getitem__, ordered)))
+    ranks = (int(below[-1] * share) for share in (0.50, 0.95, 0.99))
+    found = (middle(ordered[min(bisect_right(below, rank), len(ordered) - 1)]) for rank in ranks)
+    return Percentiles(*(min(most, max(least, one)) / US for one in found))

@@ -643,7 +643,7 @@ class RunService:
 
     def run_changed(self, run: ActiveRun) -> None:
         if run.info.state is RunState.RUNNING:
-            self._metrics.started(run.info.id)
+            self._metrics.started(run.info.id, slots=0 if run.info.kind is RunKind.RENDER else 1)
         if run.kept_back is None:
             self._record(run)
 

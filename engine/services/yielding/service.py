@@ -118,7 +118,8 @@ class YieldService:
             self._log = WrapperLog(Path(limits.wrapper_log), limits.after + EVERY, clock)
         self._reading: asyncio.Task[None] | None = None
         self._problem: str | None = None
-        self._told = 0
+        self._resting = 0
+        self._reason = ""
 
     @property
     def problems(self) -> list[str]:
@@ -132,6 +133,7 @@ class YieldService:
                 await self.look()
             except Exception:  # a mistake of ours must not leave slots at rest for good
                 log.exception("it could not be found out how busy the host is")
+                self._steps, self._resting, self._reason = Steps(self._limits.after, self._limits.back), 0, ""
                 self._pool.rest(0, "")
             await asyncio.sleep(EVERY)
 
@@ -149,17 +151,19 @@ class YieldService:
         return pressure
 
     def _apply(self, resting: int, pressure: Pressure) -> None:
-        before, self._told = self._told, resting
+        before, self._resting = self._resting, resting
+        if resting != before:
+            self._reason = pressure.sentence if resting > before else COMING_BACK if resting else ""
+        self._pool.rest(resting, self._reason)  # without a change too: one that had failed may run again
         if resting == before:
-            self._pool.rest(resting, self._pool.info().rest_reason)  # one that had failed may run again
             return
-        reason = pressure.sentence if resting > before else COMING_BACK if resting else ""
-        self._pool.rest(resting, reason)
-        size = self._pool.size
+        size, reason = self._pool.size, self._reason
         if resting > before:
             log.warning("%d of %d slots rest. %s", resting, size, reason)
+        elif resting:
+            log.info("%d of %d slots still rest: the host has room again", resting, size)
         else:
-            log.info("%d of %d slots rest still: the host has room again", resting, size)
+            log.info("no slot rests: the host has room again")
         engine = Actor("engine", self._owner.uid, Role.ADMIN)
         self._audit.tell(engine, "engine", "yield", "pool", resting=resting, size=size, reason=reason)
 
