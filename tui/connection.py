@@ -147,6 +147,10 @@ class EngineConnection:
             self.state, self._reason = ConnectionState.CONNECTING, ""
             await self._drop()
 
+    def aim(self, target: Target) -> None:
+        """Reach the engine in another way from the next attempt on."""
+        self._target = target
+
     def retry(self) -> None:
         """Try now, and start the engine even if somebody stopped it."""
         self._may_start = True

@@ -31,7 +31,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "unit"))
 
 from tls_front import Authority, token_file
 
-ASKS = '# /// script\n# [tool.gatewright.permissions]\n# read = ["/etc"]\n# ///\nresult = 1\n'
+ASKS = '# /// script\n# [tool.gatewright.permissions]\n# read = ["/usr/share"]\n# ///\nresult = 1\n'
 WRONG = "# /// script\n# [tool.gatewright]\n# entrypoint = 'main'\n# ///\nimport os\n"
 
 PICTURE = Path(__file__).parent / "pictures/actions.txt"
@@ -42,6 +42,7 @@ GROUPS = 8
 NOT_WALKED = {
     "quit": "ends the console",
     "apply_proposal": "needs an assistant",
+    "approve_edits": "its end is told whenever the engine is asked next",
     "use_python": "depends on the interpreters of the host",
 }
 

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -21,7 +22,7 @@ from pictures_support import check
 from engine.client import launch
 from engine.models.base import API_VERSION, VERSION
 from engine.models.engine import EngineInfo
-from engine.registry.engine import ENGINE_INFO
+from engine.registry.engine import AUDIT_LIST, ENGINE_INFO, AuditParams
 from engine.registry.scripts import SCRIPTS_SAVE
 from tui.editing.recovery import RecoveryJournal, UnsavedText
 
@@ -509,3 +510,59 @@ async def test_what_goes_on_is_stopped_everywhere(plants, tmp_path, monkeypatch)
         await c.hides("waiting")
         await c.press("escape")
         await c.shows("pool [...] 0/3")
+
+
+@pytest.mark.slow
+async def test_a_gateway_that_the_file_no_longer_names_can_still_be_gone_back_to(c, tmp_path, monkeypatch):
+    await go(c, "gw-b")
+    await c.open("where.py")
+    await c.type("x")
+    await c.shows("where.py *")
+    await go(c, "gw-a")
+    name_gateways(monkeypatch, tmp_path / "config", "")
+    await go(c, "gw-b")
+    await c.shows("where.py *")
+    name_gateways(monkeypatch, tmp_path / "config", f'[gateways.gw-b]\nsocket = "{tmp_path}/gone.sock"\n')
+    await c.press("alt+g")
+    await c.shows(">*   gw-b before", "     gw-b              away")
+    await c.press("escape")
+
+
+@pytest.mark.slow
+async def test_what_the_file_says_by_now_counts_on_coming_back(plants, tmp_path, monkeypatch):
+    a, b = plants
+    gateway = '[gateways.far]\nsocket = "{}"\n'
+    name_gateways(monkeypatch, tmp_path / "config", gateway.format(tmp_path / "gone.sock"))
+    async with console(a, tmp_path, place="gw-a", size=(100, 24)) as c:
+        await c.shows("pool [...]")
+        await c.press("alt+g")
+        await c.shows("far               away")
+        await c.press("end", "enter")
+        await c.shows(" far ", "engine away")
+        visits = c.app._visits
+        other = replace(visits.current.target, path=b / ".gatewright/engine.sock")
+        visits.current.reached_by(other)
+        await c.press("ctrl+r")
+        await c.shows("pool [...]")
+        await c.lists("only_b.py")
+
+
+@pytest.mark.slow
+async def test_own_edits_end_by_going_away(c, plants):
+    write_script(
+        plants[0],
+        "asks.py",
+        '# /// script\n# [tool.gatewright.permissions]\n# read = ["/usr/share"]\n# ///\nresult = 1\n',
+    )
+    await c.open("asks.py")
+    await c.press("f9")
+    await c.shows("never approved")
+    await c.press("w")
+    await c.shows("own edits 1")
+    await go(c, "gw-b")
+    assert "own edits" not in c.text
+    await go(c, "gw-a")
+    await c.hides("own edits 1")
+    client = c.app._connection.client
+    found = (await client.call(AUDIT_LIST, AuditParams(limit=50))).records
+    assert "own_edits_end" in {record.action for record in found}

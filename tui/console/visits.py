@@ -60,6 +60,13 @@ class Visit:
         self.console = ConsoleScreen(name, fast_editor=fast_editor)
         self.connection: EngineConnection | None = None
 
+    def reached_by(self, target: Target) -> None:
+        """Take what the user's file says by now of an engine elsewhere, such as other authorities."""
+        if target.folder is None:
+            self.target = target
+            if self.connection is not None:
+                self.connection.aim(target)
+
     def publish(self, message: Message) -> None:
         """Hand what happens at this gateway to its screens."""
         shown = self.console in self._app.screen_stack
@@ -140,6 +147,8 @@ class Visits:
             visit = self._new(target, name, len(self._all))
             self._app.install_screen(visit.console, f"visit-{len(self._all)}")
             self._all.append(visit)
+        else:
+            visit.reached_by(target)
         left, self.current = self.current, visit
         left.leave()
         visit.console.arrive()
