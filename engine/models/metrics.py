@@ -125,6 +125,11 @@ class MetricPoint(Model, frozen=True, kw_only=True):
     """Averages of the processors' use and of ``load``; the most of the memory."""
     load: float | None = None
 
+    @property
+    def per_minute(self) -> float:
+        """Runs a minute. Of a minute that goes on, those so far: a run in its first second is not sixty a minute."""
+        return 60 * self.total / max(60.0, self.seconds)
+
 
 class MetricHistory(Model, frozen=True, kw_only=True):
     """Points in the order of time, one after the other without a gap; the last one is still going on."""

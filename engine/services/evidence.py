@@ -165,7 +165,7 @@ class EvidenceService:
         body["audit"] = await self._audited(info, ran, body["interpreter"]["environment"], notes)
         body["notes"] = notes.sentences
         file = await asyncio.to_thread(sealed, body)
-        told = {"sha256": await asyncio.to_thread(digest, file), "inputs": params.inputs, "output": params.output}
+        told = {"file": await asyncio.to_thread(digest, file), "inputs": params.inputs, "output": params.output}
         self._audit.tell(actor, source, ACTION, subject_of(info.id, info.name), **told)
         await self._audit.flush()
         if self._audit.unwritten is not None:
@@ -416,7 +416,9 @@ def _inputs(info: RunInfo, ran: Ran, notes: Notes, *, whole: bool) -> dict[str, 
         "stdin": _plain(given["stdin"]),
         "secrets": [{"place": one.place, "name": one.name} for one in given["secrets"]],
     }
-    if info.inputs_sha256 is None:
+    if info.kind is RunKind.RENDER:
+        notes.add("The documents and calls of the batch are not here: they go back to who asked for them.")
+    elif info.inputs_sha256 is None:
         notes.add("The run is of a time when inputs were not recorded.")
     elif ran.inputs is None and info.inputs_sha256 != digest(b"{}"):
         notes.add("Of what the run was given only the hash is on record: it was too large, or the disk was full.")

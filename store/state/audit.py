@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from store import disk
-from store.audit_chain import BEGINNING, ChainWalk, Record, digest
+from store.audit_chain import BEGINNING, ChainWalk, Record, digest, missing
 from store.database import Database
 from store.errors import from_os_error
 from store.state.audit_filter import AuditFilter
@@ -177,15 +177,19 @@ class Audit:
         newest, head = (found[0].seq, found[0].sha256) if found else (0, "")
         if isinstance(noted, str) or (noted := _lost(noted, found[0] if found else None)) is not None:
             return ChainCheck(newest, head, after, noted)
+        after = min(after, newest)
         last = newest if most is None else min(newest, after + most)
-        walk = ChainWalk(after, await self._hash_of(after))
+        previous = await self._hash_of(after)
+        if previous is None:
+            return ChainCheck(newest, head, after, missing(after, after))
+        walk = ChainWalk(after, previous)
         while walk.seq < last:
             end = min(walk.seq + PIECE, last)
             rows = await self._rows("seq > ? AND seq <= ? ORDER BY seq", (walk.seq, end))
             problem = await asyncio.to_thread(walk.look, rows, end)
             if problem is not None:
                 return ChainCheck(newest, head, walk.seq, problem)
-        return ChainCheck(newest, head, max(after, last))
+        return ChainCheck(newest, head, last)
 
     async def with_hash(self, sha256: str) -> int | None:
         """Return the number of the newest record with this hash."""
@@ -210,9 +214,11 @@ class Audit:
     async def _rows(self, condition: str, values: Sequence[object]) -> list[Record]:
         return await self._database.read(lambda connection: connection.execute(_SELECT + condition, values).fetchall())
 
-    async def _hash_of(self, seq: int) -> str:
+    async def _hash_of(self, seq: int) -> str | None:
+        if seq == 0:
+            return BEGINNING
         found = await self.newest(1, before=seq + 1)
-        return found[0].sha256 if found and found[0].seq == seq else BEGINNING
+        return found[0].sha256 if found and found[0].seq == seq else None
 
     def _noted_head(self) -> tuple[int, str] | str | None:
         """Number and hash of the newest record, as they were noted; a sentence if that cannot be read."""

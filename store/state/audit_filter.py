@@ -63,8 +63,8 @@ class AuditFilter:
     def terms(self) -> Iterator[tuple[str, tuple[object, ...]]]:
         """Yield what follows in a WHERE clause, with its values, once for each name that ``who`` may mean."""
         names: tuple[str | None, ...] = (None,)
-        if self.who:
-            names = (self.who,) if self.who.startswith(OF_TOKENS) else (self.who, OF_TOKENS + self.who)
+        if who := _plain(self.who):
+            names = (who,) if who.startswith(OF_TOKENS) else (who, OF_TOKENS + who)
         for name in names:
             found = self._others()
             if name is not None:
@@ -74,11 +74,11 @@ class AuditFilter:
     def _others(self) -> list[tuple[str, tuple[object, ...]]]:
         found: list[tuple[str, tuple[object, ...]]] = []
         if self.action:
-            found.append(("action = ?", (self.action,)))
+            found.append(("action = ?", (_plain(self.action),)))
         if self.subject.startswith("#"):
-            found.append((f"subject {_LIKE}", (_escaped(self.subject.split()[0]) + " %",)))
+            found.append((f"subject {_LIKE}", (_escaped(_plain(self.subject).split()[0]) + " %",)))
         elif self.subject:
-            found.append((f"{NAMED} = ?", (self.subject,)))
+            found.append((f"{NAMED} = ?", (_plain(self.subject),)))
         if self.since is not None or self.until is not None:
             found.append(("at >= ? AND at < ?", self._span()))
         for word in self.what.split():
@@ -103,8 +103,12 @@ def _either(places: Sequence[str], others: Sequence[str] = ()) -> str:
 
 def _patterns(text: str) -> tuple[str, str]:
     """Return patterns that find a text as it stands, and in JSON of ASCII."""
-    plain = text.encode("utf-8", "backslashreplace").decode()
-    return f"%{_escaped(plain)}%", f"%{_escaped(json.dumps(text)[1:-1])}%"
+    return f"%{_escaped(_plain(text))}%", f"%{_escaped(json.dumps(text)[1:-1])}%"
+
+
+def _plain(text: str) -> str:
+    """Return a text as it is kept: without lone surrogates, which UTF-8 cannot carry."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _escaped(text: str) -> str:

@@ -86,7 +86,8 @@ def timed(root: Path, script: str, on: str) -> float:
 def call(root: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GATEWRIGHT_")}
     return subprocess.run(
-        [PROGRAM, *arguments], cwd=root, env={**environ, "XDG_CONFIG_HOME": str(root / "config")}, capture_output=True,
+        [PROGRAM, *arguments], cwd=root, capture_output=True,
+        env={**environ, "XDG_CONFIG_HOME": str(root / "config"), "GATEWRIGHT_YIELD_ENABLED": "false"},
         stdin=subprocess.DEVNULL, check=False, timeout=300,
     )  # fmt: skip
 

@@ -321,6 +321,8 @@ async def test_the_record_is_verified_piece_by_piece_over_the_wire(plant: Plant)
         assert "head_at" not in found, "it is looked for at the end"
         after = found["next_after"]
     assert (found["head_at"], pieces) == (whole["records"], -(-whole["records"] // 7))
+    beyond = await plant.do("audit.verify", after=2**63 - 1, most=2**63 - 1)
+    assert "problem" not in beyond
     wrong = await plant.do("audit.verify", head="0" * 64)
     assert "No audit record has that head" in wrong["problem"]
 

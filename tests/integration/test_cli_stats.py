@@ -13,9 +13,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from cli_support import PATIENCE, CliProject, cli_project, ended, in_terminal, read_line
+from cli_support import PATIENCE, PROGRAM, CliProject, cli_project, ended, in_terminal, read_line
 
 from engine.client import launch
 from engine.models.engine import SlotUse
@@ -28,7 +29,7 @@ GOOD, BAD = 3, 2
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CliProject]:
-    with cli_project(tmp_path_factory.mktemp("stats") / "plant") as made:
+    with cli_project(tmp_path_factory.mktemp("stats") / "plant", '[listen]\naddress = "127.0.0.1:0"\n') as made:
         made.script("night/two words.py", "import sys\nresult = 1\n")
         made.script("fails.py", "raise ValueError('no tags')\n")
         for script, count in (("night/two words", GOOD), ("fails", BAD)):
@@ -89,6 +90,20 @@ def test_tables_by_script_caller_and_kind_of_failure(project: CliProject) -> Non
     assert [(one["name"], one["total"]) for one in errors] == [("script_error", BAD)]
     assert [one["total"] for one in project.json("stats", "--by", "caller")["groups"]] == [GOOD + BAD]
     assert "and 1 more: -n shows up to 500" in project.call("stats", "--by", "script", "-n", "1").stdout
+
+
+def test_a_token_for_some_scripts_sees_their_figures_and_no_alerts(project: CliProject, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    narrow = ("--name", "narrow", "--role", "viewer", "--scripts", "night/*")
+    assert project.call("token", "create", *narrow, "--output", str(file)).returncode == 0
+    (url,) = project.json("engine", "status")["engine"]["listening"]
+    command = [PROGRAM, "--url", url, "--token-file", str(file), "--json", "stats"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["metrics"]["size"] >= 1
+    assert found.get("alerts") is None
+    assert project.json("stats")["alerts"] is not None
 
 
 def test_a_narrow_terminal_loses_columns_and_no_name(project: CliProject) -> None:

@@ -150,7 +150,7 @@ async def test_every_record_of_the_audit_is_as_the_engine_has_it_and_the_file_it
     own = next(record for record in kept if record["action"] == "run")
     assert json.loads(own["detail"])["isolation"] == check(file).evidence["run"]["isolation"]
     newest = rows[max(rows)]
-    assert (newest.action, newest.details["sha256"]) == ("evidence", digest(file))
+    assert (newest.action, newest.details["file"]) == ("evidence", digest(file))
     numbers = {record["seq"] for record in kept}
     for number in check(file).evidence["audit"]["about"]:
         assert {number - 1, number} - {0} <= numbers, "each has the one before it"
@@ -216,6 +216,14 @@ async def test_no_file_is_handed_out_whose_hash_is_not_on_record(
     assert [record["action"] for record in kept].count("evidence") >= 1, "what waited is on record by now"
 
 
+async def test_a_batch_says_what_of_it_is_kept_by_nobody(engine: Engine) -> None:
+    await engine.render_many("def render(params, context):\n    return 'x'\n", [{"a": 1}])
+    run = (await engine.runs.list(engine.owner, limit=1)).runs[0]
+    found = (await evidence(engine, run.id)).evidence
+    assert (found["run"]["kind"], found["run"]["outcome"], "text" in found["code"]) == ("render", "ok", False)
+    assert [note for note in found["notes"] if "batch" in note] == found["notes"]
+
+
 async def test_a_failed_run_and_a_hostile_name_are_evidence_too(engine: Engine) -> None:
     request = RunRequest(kind=RunKind.EXEC, code='1 / 0  # \x1b[31m "quoted"', name="#1 own/watch.py %_")
     run = await engine.run(request)
@@ -254,13 +262,21 @@ async def test_the_command_writes_a_file_that_is_verified_elsewhere_and_no_more_
         (elsewhere := tmp_path / "elsewhere").mkdir()
         good = verified(file, elsewhere)
         assert good.returncode == 0, good.stderr
-        assert "everything in the file fits together" in good.stderr
+        assert "with --ask it is told" in good.stderr
+        asked = plant.call("evidence", "--verify", str(file), "--ask")
+        assert (asked.returncode, "fits together; the audit of the gateway has its sha256" in asked.stderr) == (0, True)
         assert digest(file.read_bytes()) in good.stdout
         assert digest(file.read_bytes())[:12] in plant.call("audit", "--what", "evidence").stdout
         assert not list(elsewhere.iterdir())
         recipe = textwrap.dedent(HELP.split("line feed:\n\n")[1].split("\n\n")[0]).replace("evidence-41", "evidence-1")
         subprocess.run([sys.executable, "-c", recipe], cwd=tmp_path, check=True, timeout=60)
         data = file.read_bytes()
+        whole = {key: value for key, value in json.loads(data).items() if key not in ("format", "version", "sha256")}
+        whole["made"]["by"] = "somebody else"
+        file.write_bytes(sealed(whole))
+        assert verified(file, elsewhere).returncode == 0, "every hash was reckoned anew"
+        forged = plant.call("evidence", "--verify", str(file), "--ask")
+        assert (forged.returncode, "has no record that it made this file" in forged.stderr) == (1, True)
         file.write_bytes(data.replace(b'"text":"2\\n"', b'"text":"3\\n"'))
         bad = verified(file, elsewhere)
         assert bad.returncode == 1
@@ -277,7 +293,7 @@ async def test_the_command_writes_a_file_that_is_verified_elsewhere_and_no_more_
 
 async def test_the_command_says_what_is_wrong_with_its_arguments(plant: CliProject) -> None:
     def work() -> None:
-        for arguments in ((), ("1", "--verify", "x"), ("x",), ("--verify",)):
+        for arguments in ((), ("1", "--verify", "x"), ("1", "--ask"), ("x",), ("--verify",)):
             done = plant.call("evidence", *arguments)
             assert (done.returncode, done.stdout) == (2, ""), arguments
         missing = plant.call("evidence", "4711", "-o", "/nowhere/at/all.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import re
@@ -425,6 +426,28 @@ async def test_what_is_waited_for_tells_how_far_it_is(three: Fleet) -> None:
     assert answer.run is not None
     assert answer.run.outcome == "cancelled"
     assert (members.waiting, members.running, members.pending()) == ([], {}, [])
+
+
+async def test_what_began_elsewhere_is_not_left_to_itself_when_a_file_cannot_be_read(three: Fleet) -> None:
+    begun: list[object] = []
+
+    async def prepare(client: object) -> RunRequest:
+        begun.append(client)
+        if len(begun) == 2:
+            while not members.running:  # noqa: ASYNC110 - nobody announces it
+                await asyncio.sleep(0.01)
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return RunRequest(kind=RunKind.EXEC, code="while True: pass")
+
+    gateways = [Gateway(name, project=str(three.projects[name].root)) for name in ("gw-01", "gw-02")]
+    members = FleetRun(gateways, prepare, "cli")
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(PermissionError):
+            async for _ in members.answers():
+                pass
+    runs = await asyncio.to_thread(lambda: [run for name in ("gw-01", "gw-02") for run in three.runs(name)[:1]])
+    assert "cancelled" in [run.outcome for run in runs]
+    assert not any(run.state == "running" for run in runs)
 
 
 @pytest.mark.slow

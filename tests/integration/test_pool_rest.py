@@ -152,7 +152,7 @@ async def test_one_that_cannot_start_rests_before_one_that_works(pool: Pool, mon
         raise OSError(11, "no more processes")
 
     monkeypatch.setattr(awake._supervisor, "start", broken)
-    awake._supervisor._started_at = 0.0
+    awake._supervisor._started_at = 0.0  # it has lived for long, so the next one is to start at once
     awake.fail("its zygote was lost")
     await until(lambda: any(slot.state is SlotState.READY for slot in pool.slots()), "another one is awake")
     assert (await run(pool, "result = 3")).value == 3

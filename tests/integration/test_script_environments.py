@@ -277,6 +277,7 @@ async def _waited(engine: Engine, before: list[str]) -> None:
             if isinstance(item, RunInfo) and (item.queue_reason or "").startswith("building environment with gwslow"):
                 break
     assert (item.state, item.queue_position) == (RunState.QUEUED, None)  # type: ignore[union-attr]
+    assert (await engine.metrics.info()).waiting == 0, "neither waits for a slot"
     assert [task.kind for task in engine.tasks.list() if task.finished_at is None] == [TASK], "one build for both"
     assert (await run(engine, "own/ready.py")).value == "1.1", "others do not wait for it"
     gone = await engine.runs.cancel(first.id, engine.owner)

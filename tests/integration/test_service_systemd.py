@@ -20,8 +20,8 @@ UNIT = "gatewright-plant.service"
 FILE = f"/etc/systemd/system/{UNIT}"
 TREES = [str(tree) for tree in sorted(_needed())]
 EVERYTHING = (
-    "cd /; find etc/gatewright etc/systemd run/gatewright srv var/lib -printf '%p %U %G %m\\n' 2>/dev/null | sort;"
-    "sort /etc/passwd /etc/group"
+    "cd /; find etc/gatewright etc/systemd run/gatewright srv var/lib/gatewright -printf '%p %U %G %m\\n' 2>/dev/null"
+    " | sort; sort /etc/passwd /etc/group"
 )
 CODE = "import sqlite3; d = sqlite3.connect('a.db'); d.execute('create table t(x)'); d.commit(); result = 40 + 2"
 
@@ -54,8 +54,15 @@ def asked(host: BootedHost, *arguments: str, uid: int | None = None, groups: str
     return json.loads(done.stdout)
 
 
-def restarted(host: BootedHost, times: int) -> bool:
-    return host.show(UNIT, "NRestarts", "ActiveState") == {"NRestarts": str(times), "ActiveState": "active"}
+def main_process(host: BootedHost, *before: str) -> str:
+    """The service's process, when it is active with another one than those before."""
+
+    def found() -> str:
+        shown = host.show(UNIT, "ActiveState", "MainPID")
+        return shown["MainPID"] if shown["ActiveState"] == "active" else "0"
+
+    wait_for(lambda: found() not in ("0", *before), PATIENCE)
+    return found()
 
 
 def test_it_is_full_under_all_restrictions_and_leaves_nothing_behind(host: BootedHost) -> None:
@@ -74,7 +81,6 @@ def test_it_is_full_under_all_restrictions_and_leaves_nothing_behind(host: Boote
     mounts = host.shell(f"cat /proc/{main}/mounts")
     assert re.search(r"^\S+ /srv/plant \S+ rw", mounts, re.MULTILINE)
     assert re.search(r"^\S+ /proc/sys \S+ ro", mounts, re.MULTILINE)
-    assert host.shell(f"ls -A /proc/{main}/root/home") == ""
     places = "/run/gatewright/plant /srv/plant /etc/gatewright/plant.toml"
     assert host.shell(f"stat -c '%a %U %G' {places}").splitlines() == [
         "2750 gatewright plant", "700 gatewright gatewright", "640 root plant",
@@ -105,10 +111,8 @@ def test_the_level_falls_where_what_is_left_out_is_put_in(host: BootedHost) -> N
     install(host, "--id", "plant", "--no-start")
     for line, expected in (
         ("RestrictNamespaces=yes", "core"),
-        ("SystemCallFilter=~@mount", "core"),
         ("SystemCallFilter=~seccomp", "refused"),
-        ("SystemCallFilter=~landlock_create_ruleset", "core"),
-        ("PrivateUsers=no", "full"),
+        ("", "full"),
     ):
         change(host, line)
         host.shell("systemctl restart gatewright-plant")
@@ -159,19 +163,13 @@ def test_members_get_in_and_an_upgrade_keeps_settings_and_changes(host: BootedHo
 
 @pytest.mark.slow
 def test_systemd_restarts_an_engine_that_hangs_or_is_killed(host: BootedHost) -> None:
-    change(host, "WatchdogSec=2", "RestartSec=0")
+    change(host, "WatchdogSec=4", "RestartSec=0")
     install(host, "--id", "plant")
-    first = host.show(UNIT, "MainPID")["MainPID"]
+    first = main_process(host)
     host.shell(f"kill -STOP {first}")
-    wait_for(
-        lambda: host.show(UNIT, "NRestarts", "ActiveState") == {"NRestarts": "1", "ActiveState": "active"}, PATIENCE
-    )
-    second = host.show(UNIT, "MainPID")["MainPID"]
-    assert second != first
+    second = main_process(host, first)
     host.shell(f"kill -KILL {second}")
-    wait_for(
-        lambda: host.show(UNIT, "NRestarts", "ActiveState") == {"NRestarts": "2", "ActiveState": "active"}, PATIENCE
-    )
+    main_process(host, first, second)
     assert asked(host, "exec", CODE)["value"] == 42
     # A stop that was asked for is none.
     assert host.call(GATEWRIGHT, "--project", "@plant", "engine", "stop").returncode == 0

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 import figures_kit
 import pytest
 from console_support import Console, console, engine_project, write_script
+from msgspec.structs import replace
 from pictures_support import check
 
 from engine.client.answers import EngineError
+from engine.models.engine import SlotState
 from engine.models.metrics import AlertList, EngineMetrics, GroupedBy, ImpactLevel
 from engine.registry.engine import POOL_USE
 from engine.registry.metrics import ALERTS, METRICS, METRICS_GROUPS, METRICS_HISTORY, GroupParams
-from tui.messages import EngineAway
+from tui.messages import EngineAway, EngineConnected, PoolChanged
 from tui.screens import pool
 from tui.widgets.text_line import TextLine
 
@@ -131,6 +133,16 @@ async def test_a_change_is_shown_and_what_stays_is_not_drawn_again(c, answers, m
     assert "figures-facts" in drawn
 
 
+async def test_slots_that_rest_are_told_with_the_reason(c):
+    await open_pool(c)
+    known = c.app._connection.pool
+    slots = [*known.slots[:-1], replace(known.slots[-1], state=SlotState.RESTING, pid=None)]
+    reason = "The gateway's JVM uses 90 % of the processors."
+    resting = replace(known, slots=slots, ready=2, resting=1, rest_reason=reason, health=85, impact=ImpactLevel.MEDIUM)
+    c.app.screen.post_message(PoolChanged(resting))
+    await c.shows("2 ready   1 resting", reason, "pool [..-] 0/3  1 resting", "impact MEDIUM  health 85")
+
+
 async def test_nothing_is_asked_while_another_screen_is_shown(c, answers):
     await open_pool(c)
     await c.press("escape")
@@ -145,7 +157,14 @@ async def test_an_engine_that_refuses_or_is_away_is_said_in_place_of_figures(c, 
     answers.problem = EngineError("forbidden", "alice may not see the figures.", None, 403)
     await c.press("f4")
     await c.shows("alice may not see the figures.")
+    looks = answers.looks
+    await c.press("s")
+    await c.shows("figures by script")
+    await c.press("escape")
+    await c.shows("alice may not see the figures.")
+    assert answers.looks == looks, "a refusal stands in the audit each time"
     answers.problem = None
+    c.app.screen.post_message(EngineConnected(c.app._connection.info))
     await c.shows("impact LOW")
     c.app._connection.connected.clear()
     c.app.screen.post_message(EngineAway("It stopped.", None))

@@ -51,6 +51,8 @@ async def test_a_chain_is_consistent_over_many_pages_and_many_appends(state: Sta
     await state.audit.append([happened(1)])
     assert await state.audit.verify() is None
     assert await state.audit.verify(last=5) is None
+    piece = await state.audit.check(PAGE, 2)
+    assert (piece.newest, piece.last, piece.problem) == (PAGE + 4, PAGE + 2, None)
     newest = await state.audit.newest(2)
     assert [row.seq for row in newest] == [PAGE + 4, PAGE + 3]
     assert newest[0].prev == newest[1].sha256
@@ -75,6 +77,13 @@ async def test_every_harm_is_found_and_named(state: StateDB, statement: str, sen
     found = await harmed(state, statement)
     assert found is not None
     assert sentence in found
+
+
+async def test_a_piece_that_begins_where_a_record_is_missing_says_so(state: StateDB) -> None:
+    await state.audit.append([happened(n) for n in range(6)])
+    await harmed(state, "DELETE FROM audit WHERE seq = 3")
+    assert (await state.audit.check(3)).problem == "Audit record 3 is missing."
+    assert (await state.audit.check(4)).problem is None
 
 
 async def test_another_record_in_place_of_the_newest_is_found(state: StateDB) -> None:

@@ -68,6 +68,9 @@ async def state(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[State
         (AuditFilter(text="rest"), [4, 2]),
         (AuditFilter(text="line1 pump"), []),
         (AuditFilter(text="!"), []),
+        (AuditFilter(who="\udc80", what="\udc80", action="\udc80", subject="\udc80", text="\udc80"), []),
+        (AuditFilter(subject="#"), []),
+        (AuditFilter(since=float("nan")), []),
     ],
 )
 @pytest.mark.parametrize("scanned", [1, 2, 20_000])

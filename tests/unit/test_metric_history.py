@@ -99,6 +99,7 @@ async def test_what_ran_is_in_its_minute_before_and_after_that_is_written(counte
         point = next(each for each in points if each.at == NOON)
         assert (point.total, point.successful, point.failed, point.cancelled) == (5, 3, 1, 1)
         assert (point.min_ms, point.max_ms, point.average_ms) == (100.0, 500.0, 200.0)
+        assert point.per_minute == 5.0
         assert point.p50_ms == pytest.approx(100.0, rel=0.016)
         assert sum(each.total for each in points) == 5
         assert len(points) == 60

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from engine.registry.engine import AUDIT_LIST, AuditParams
 from engine.registry.evidence import EVIDENCE, EvidenceParams
 from tui.commands import exit_codes
 from tui.commands.arguments import RUN_NUMBER, host_files
@@ -22,6 +24,9 @@ from tui.text.sanitise import sanitise_line
 if TYPE_CHECKING:
     from engine.client.client import EngineClient
     from engine.evidence_check import CheckedEvidence
+
+MADE = "evidence"
+"""What the audit calls the making of a file."""
 
 
 @click.command("evidence")
@@ -36,29 +41,39 @@ if TYPE_CHECKING:
 @click.option("--inputs", is_flag=True, help="Take what the run was given, too; secrets never.")
 @click.option("--output", is_flag=True, help="Take what it wrote and returned, too.")
 @click.option("--verify", metavar="FILE", shell_complete=host_files, help="Look at such a file instead of making one.")
+@click.option("--ask", is_flag=True, help="With --verify: ask the engine, too, whether its audit has this file.")
 @common_options
 @click.pass_obj
 def evidence(
-    invocation: Invocation, run_id: int | None, out: str | None, inputs: bool, output: bool, verify: str | None
+    invocation: Invocation,
+    run_id: int | None,
+    out: str | None,
+    inputs: bool,
+    output: bool,
+    verify: str | None,
+    ask: bool,
 ) -> int:
     """Write what proves a run into one file, or verify such a file on any host.
 
     The file has the text that ran with its shared code, hashes of what the run was given, wrote and returned, how it
     was isolated, the approval in force, interpreter and packages, and the audit records about it with those beside
     them. It needs the role admin. Verifying needs neither a project nor an engine; exit code 1 says that something
-    does not fit. The audit keeps the file's SHA-256 (gatewright audit --what evidence), by which a file that was
-    forged as a whole is found. More: gatewright help evidence.
+    does not fit. A file that was forged as a whole, every hash reckoned anew, is found with --ask: the audit of the
+    gateway has the SHA-256 of each file that was made. More: gatewright help evidence.
 
     \b
     Examples:
       gatewright evidence 41
       gatewright evidence 41 -o /mnt/audit --inputs --output
       gatewright evidence --verify evidence-41.json
+      gatewright evidence --verify evidence-41.json --ask --project ~/plant-a
     """
     if verify is not None:
         if run_id is not None or out is not None or inputs or output:
             raise click.UsageError("--verify takes a file, and nothing else.")
-        return _verified(invocation, verify)
+        return _verified(invocation, verify, ask=ask)
+    if ask:
+        raise click.UsageError("--ask belongs to --verify.")
     if run_id is None:
         raise click.UsageError("Say which run, by its number, or --verify FILE.")
     try:
@@ -93,7 +108,7 @@ async def _saved(
     return place, checked
 
 
-def _verified(invocation: Invocation, path: str) -> int:
+def _verified(invocation: Invocation, path: str, *, ask: bool) -> int:
     from engine.evidence_check import MAX_FILE, NoEvidence, check
 
     try:
@@ -105,11 +120,26 @@ def _verified(invocation: Invocation, path: str) -> int:
         checked = check(data)
     except NoEvidence as error:
         raise CommandError(f"{path}: {error}", code="no_evidence") from None
-    _show(invocation, path, checked)
+    if ask:
+        problems = invocation.ask(lambda client: _unknown(client, checked))
+        checked = replace(checked, problems=[*checked.problems, *problems])
+    _show(invocation, path, checked, asked=ask)
     return exit_codes.FAILED if checked.problems else exit_codes.OK
 
 
-def _show(invocation: Invocation, path: str, checked: CheckedEvidence) -> None:
+async def _unknown(client: EngineClient, checked: CheckedEvidence) -> list[str]:
+    """Return what of a file the audit of an engine does not have, a sentence each."""
+    made = await client.call(AUDIT_LIST, AuditParams(action=MADE, text=checked.sha256, limit=1))
+    found = [] if made.records else ["The audit of the engine has no record that it made this file."]
+    head = checked.evidence["audit"]["head"] if not checked.problems else None
+    if head is not None:
+        there = await client.call(AUDIT_LIST, AuditParams(before=head["seq"] + 1, limit=1))
+        if [(one.seq, one.sha256) for one in there.records] != [(head["seq"], head["sha256"])]:
+            found.append(f"Audit record {head['seq']} of the engine is not the one that the file has.")
+    return found
+
+
+def _show(invocation: Invocation, path: str, checked: CheckedEvidence, *, asked: bool = True) -> None:
     if invocation.json:
         told = {name: checked.evidence.get(name) for name in ("made", "run", "notes")}
         invocation.print_json({"file": path, "sha256": checked.sha256, "problems": checked.problems, **told})
@@ -125,7 +155,10 @@ def _show(invocation: Invocation, path: str, checked: CheckedEvidence) -> None:
     for problem in checked.problems:
         streams.notify(problem, failed=True)
     if not checked.problems:
-        streams.notify("everything in the file fits together; the audit of the gateway has its sha256")
+        where = "the audit of the gateway has its sha256"
+        streams.notify(
+            f"everything in the file fits together; {where if asked else f'with --ask it is told whether {where}'}"
+        )
 
 
 def _summary(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -49,6 +49,8 @@ LABEL = 10
 
 BAR = 10
 
+FORBIDDEN = 403
+
 _AWAY_STATUSES = frozenset({502, 503, 504})
 """A proxy before an engine that is away answers so, and an engine that stops."""
 
@@ -58,7 +60,8 @@ class Figures(Model, frozen=True):
 
     metrics: EngineMetrics
     history: MetricHistory
-    alerts: AlertList
+    alerts: AlertList | None = None
+    """None where this caller may not see them, as with a token for some scripts."""
 
 
 @click.command("stats")
@@ -121,7 +124,7 @@ class _Look:
         return Figures(
             metrics=await client.call(METRICS),
             history=await client.call(METRICS_HISTORY, HistoryParams(hours=self._hours, points=POINTS)),
-            alerts=await client.call(ALERTS),
+            alerts=await _alerts(client),
         )
 
     def lines(self, invocation: Invocation, found: Figures | MetricGroups) -> list[str]:
@@ -133,6 +136,15 @@ class _Look:
         if isinstance(found, MetricGroups):
             return _group_lines(found, self._hours, width)
         return _figure_lines(found, width or 80, blocks=blocks)
+
+
+async def _alerts(client: EngineClient) -> AlertList | None:
+    try:
+        return await client.call(ALERTS)
+    except EngineError as error:
+        if error.status != FORBIDDEN:
+            raise
+        return None
 
 
 class _Watch:
@@ -252,14 +264,14 @@ def _figure_lines(found: Figures, width: int, *, blocks: bool) -> list[str]:
         "",
         *_host_lines(metrics, width, blocks=blocks),
     ]
-    alerts = figures.shown_alerts(found.alerts.alerts)
+    alerts = [] if found.alerts is None else figures.shown_alerts(found.alerts.alerts)
     return [*lines, *([""] if alerts else []), *(sanitise_line(figures.alert_text(one)) for one in alerts)]
 
 
 def _history_lines(history: MetricHistory, width: int, *, blocks: bool) -> list[str]:
     room = max(10, min(SPARKLINE, width - LABEL - 20))
     points = history.points
-    rates = [60 * point.total / point.seconds if point.seconds else 0.0 for point in points]
+    rates = [point.per_minute for point in points]
     busiest = max((point.busy_percent for point in points), default=0.0)
     rows: list[tuple[str, Sequence[float | None], str]] = [
         ("runs/min", rates, f"{figures.rate(max(rates, default=0))} at most"),

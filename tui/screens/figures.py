@@ -14,12 +14,13 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
 
+from engine.client.answers import EngineError, EngineUnreachable
 from engine.models.metrics import GroupedBy, MetricGroup, MetricGroups
 from engine.models.runs import Outcome
 from engine.registry.metrics import METRICS_GROUPS, GroupParams
 from tui.actions import Scope, bindings, footer_hints
 from tui.background import in_background, in_place_of_the_last
-from tui.connection import EngineConnection, problems_told
+from tui.connection import REFUSALS, EngineConnection
 from tui.messages import EngineAway
 from tui.screens.full_screen import FullScreen
 from tui.text import figures
@@ -98,6 +99,8 @@ class FiguresScreen(FullScreen[int | None]):
         self._order = "runs"
         self._ascending = False
         self._found: MetricGroups | None = None
+        self._refused = False
+        """By the engine: it is not asked again unasked, since each attempt stands in the audit."""
         self._heading = TextLine(id="figures-heading")
         self._columns: Columns = _USUAL
         self._table_of = {by: LiveTable(_titles(by, _USUAL), empty="...") for by in GroupedBy}
@@ -201,13 +204,18 @@ class FiguresScreen(FullScreen[int | None]):
             self._show_problem("The engine is away.")
 
     def _ask_again(self) -> None:
-        if self.is_current and self._connection.connected.is_set():
+        if self.is_current and not self._refused and self._connection.connected.is_set():
             in_background(self, "figures-again", self._load)
 
     async def _load(self) -> None:
         params = GroupParams(by=self._by, hours=self._hours, limit=MOST)
-        with problems_told(self._show_problem):
+        self._refused = False
+        try:
             found = await self._connection.client.call(METRICS_GROUPS, params)
+        except (EngineError, EngineUnreachable) as error:
+            self._refused = isinstance(error, EngineError) and error.status in REFUSALS
+            self._show_problem(f"{error.message} {error.hint or ''}".strip())
+        else:
             if (params.by, params.hours) == (self._by, self._hours):  # else another answer is on its way
                 self._found = found
                 self._table.set_empty(f"Nothing ran in the last {figures.hours_text(self._hours)}.")

@@ -14,7 +14,7 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widgets import Static
 
-from engine.client.answers import UNKNOWN_OPERATION, EngineError
+from engine.client.answers import UNKNOWN_OPERATION, EngineError, EngineUnreachable
 from engine.client.client import EngineClient
 from engine.models.engine import PoolInfo, PoolUse, ResizeRequest, SlotInfo, SlotUse
 from engine.models.runs import Mode
@@ -23,7 +23,7 @@ from engine.registry.metrics import ALERTS, METRICS, METRICS_HISTORY, HistoryPar
 from engine.registry.runs import RUNS_CANCEL, RunParams
 from tui.actions import Scope, bindings, footer_hints
 from tui.background import in_background, in_place_of_the_last
-from tui.connection import EngineConnection, problems_told
+from tui.connection import REFUSALS, EngineConnection, problems_told
 from tui.messages import EngineAway, PoolChanged
 from tui.screens.full_screen import FullScreen
 from tui.text.figures import megabytes
@@ -118,24 +118,35 @@ class PoolScreen(FullScreen[int | None]):
             self._show(await self._connection.client.call(POOL_INFO))
 
     async def _follow_figures(self) -> None:
-        """Look at the figures now and then, while this screen is the one that is seen."""
-        looks = 0
-        while True:
+        """Look at the figures now and then, while this screen is the one that is seen.
+
+        A refusal ends it, until the connection tells of another role: each attempt stands in the audit.
+        """
+        looks, refused = 0, False
+        while not refused:
             if self.is_current and self._connection.connected.is_set():
-                await self._load_figures(history=looks % HISTORY_EVERY == 0)
+                refused = await self._load_figures(history=looks % HISTORY_EVERY == 0)
                 looks += 1
             await asyncio.sleep(FIGURES_EVERY)
 
-    async def _load_figures(self, *, history: bool) -> None:
+    async def _load_figures(self, *, history: bool) -> bool:
+        """Show what the engine says; return whether it refuses."""
         client = self._connection.client
-        with problems_told(self._figures.show_problem):
+        narrow = self._connection.pool is None
+        """A token for some scripts sees neither slots nor alerts, and did not ask for them."""
+        try:
             metrics = await client.call(METRICS)
-            self._use = await self._used()
+            self._use = None if narrow else await self._used()
             self._figures.show_metrics(metrics, self._use)
             self._refresh_ages()
             if history:
                 self._figures.show_history(await client.call(METRICS_HISTORY, HistoryParams()))
-                self._figures.show_alerts((await client.call(ALERTS)).alerts)
+                if not narrow:
+                    self._figures.show_alerts((await client.call(ALERTS)).alerts)
+        except (EngineError, EngineUnreachable) as error:
+            self._figures.show_problem(f"{error.message} {error.hint or ''}".strip())
+            return isinstance(error, EngineError) and error.status in REFUSALS
+        return False
 
     async def _used(self) -> PoolUse | None:
         """Ask what slots use; None of an engine from before an upgrade, which cannot say it."""
@@ -148,6 +159,9 @@ class PoolScreen(FullScreen[int | None]):
 
     def _show_refusal(self, sentence: str) -> None:
         self._slots.set_empty(sanitise_line(sentence))
+
+    def on_engine_connected(self) -> None:
+        in_place_of_the_last(self, "figures", self._follow_figures)
 
     def on_pool_changed(self, message: PoolChanged) -> None:
         self._show(message.pool)

@@ -17,7 +17,7 @@ from tui.widgets.text_line import TextLine
 
 if TYPE_CHECKING:
     from engine.models.engine import PoolUse
-    from engine.models.metrics import Alert, EngineMetrics, MetricHistory, MetricPoint
+    from engine.models.metrics import Alert, EngineMetrics, MetricHistory
 
 ROOMY = 110
 """Columns from which on there are bars."""
@@ -75,7 +75,7 @@ class FiguresPane(Vertical):
     def show_history(self, history: MetricHistory) -> None:
         self._history = history
         points = history.points
-        rates = [_rate(point) for point in points]
+        rates = [point.per_minute for point in points]
         most = max(rates, default=0.0)
         title = f" runs a minute, last {figures.span(history)}"
         self._rate_title.show(title if most else f"{title}: none")
@@ -118,10 +118,6 @@ class FiguresPane(Vertical):
                 last = f"   and {more} more" if more > 0 and place == ALERTS - 1 else ""
                 line.update(f" {sanitise_line(figures.alert_text(alert))}{last}")
                 line.set_class(alert.until is None, "-lasts")
-
-
-def _rate(point: MetricPoint) -> float:
-    return 60 * point.total / point.seconds if point.seconds else 0.0
 
 
 def _facts(metrics: EngineMetrics | None, history: MetricHistory | None, *, blocks: bool) -> Text:

@@ -163,7 +163,7 @@ class MetricHistoryService:
         if self._recovered.is_set() and abs(now - self._pruned_at) >= HOUR:
             self._pruned_at = now
             with suppress(StoreError):  # the next hour tries again
-                while await self._records.prune(now):
+                while await self._records.prune(now):  # noqa: ASYNC110 - others write in between
                     await asyncio.sleep(PAUSE)
 
     def script_counters(self) -> Mapping[str, Mapping[str, int]]:

@@ -110,6 +110,8 @@ class WrapperLog:
         except FileNotFoundError as error:
             self._place = _NOWHERE  # what comes is new, also where the file system gives its inode again
             raise UnreadableLog(f"cannot be read: {error.strerror}") from None
+        except PermissionError:
+            raise UnreadableLog("may not be read by the engine's account (put that into the log's group)") from None
         except OSError as error:
             raise UnreadableLog(f"cannot be read: {error.strerror}") from None
         try:
