@@ -148,8 +148,9 @@ class EngineConnection:
             await self._drop()
 
     def aim(self, target: Target) -> None:
-        """Reach the engine in another way from the next attempt on."""
+        """Reach the engine in another way, at once if it is away."""
         self._target = target
+        self.retry()
 
     def retry(self) -> None:
         """Try now, and start the engine even if somebody stopped it."""

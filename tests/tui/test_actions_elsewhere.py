@@ -196,6 +196,32 @@ async def test_every_action(
     assert sorted(there) == sorted(lines)
 
 
+@pytest.mark.slow
+async def test_what_the_file_says_by_now_of_a_gateway_counts(
+    plant: tuple[LocalTarget, RemoteTarget], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of one where the user is: authorities that were wrong are put right without leaving the console."""
+    local, remote = plant
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    other = Authority(tmp_path / "other")
+    file = tmp_path / "gatewright/gateways.toml"
+    file.parent.mkdir()
+    entry = f'[gateways.far]\nurl = "{remote.url.base}"\ntoken_file = "{remote.token_file}"\nca_file = "{{}}"\n'
+    file.write_text(entry.format(other.file))
+    file.chmod(0o600)
+    async with console(local, tmp_path, size=(100, 40)) as c:
+        await c.shows("pool [")
+        await c.press("alt+g")
+        await c.shows("far               away")
+        await c.press("end", "enter")
+        await c.shows(" far ", "engine away")
+        file.write_text(entry.format(remote.ca_file))
+        await c.press("alt+g")
+        await c.shows("you are here")
+        await c.press("enter")
+        await c.shows(" far as admin", "pool [")
+
+
 def update(taken: dict[Scope, list[str]]) -> None:
     """Replace what the picture says of these scopes."""
     names = {scope.name.lower() for scope in taken}

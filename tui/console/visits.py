@@ -62,7 +62,7 @@ class Visit:
 
     def reached_by(self, target: Target) -> None:
         """Take what the user's file says by now of an engine elsewhere, such as other authorities."""
-        if target.folder is None:
+        if target.folder is None and target != self.target:
             self.target = target
             if self.connection is not None:
                 self.connection.aim(target)
@@ -141,7 +141,10 @@ class Visits:
     async def go(self, target: Target, name: str) -> None:
         """Show the console of a gateway, in place of the one on the screen."""
         visit = self._of(target)
-        if visit is self.current or self._app.screen is not self.current.console:
+        if self._app.screen is not self.current.console:
+            return
+        if visit is self.current:
+            visit.reached_by(target)
             return
         if visit is None:
             visit = self._new(target, name, len(self._all))
