@@ -13,11 +13,14 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from http import HTTPStatus
 
 from engine.client.answers import EngineError
 from engine.client.client import EngineClient
 from engine.client.common_texts import CommonTexts
+from engine.models.defaults import DefaultState
 from engine.models.scripts import SaveRequest, ScriptInfo
+from engine.registry.defaults import DEFAULTS_LIST
 from engine.registry.scripts import SCRIPTS_HISTORY, SCRIPTS_LIST, SCRIPTS_LOAD, SCRIPTS_SAVE, ScriptParams
 from engine.shared_imports import LIB, Wanted, wanted
 
@@ -119,7 +122,7 @@ class ScriptStore:
         if path not in self._texts:
             loaded = await self._client.call(SCRIPTS_LOAD, ScriptParams(path=path))
             if loaded.info.path != path:  # a name may mean a script of another folder
-                raise EngineError("no_script", f"There is no script {path!r} any longer.", None, 404)
+                raise EngineError("no_script", f"There is no script {path!r} any longer.", None, HTTPStatus.NOT_FOUND)
             digest = hashlib.sha256(loaded.text.encode("utf-8")).hexdigest()
             self._texts[path] = loaded.text, digest
         return self._texts[path]
@@ -131,10 +134,20 @@ class ScriptStore:
                 found = await self._client.call(SCRIPTS_HISTORY, ScriptParams(path=path))
                 self._past[path] = frozenset(version.sha256 for version in found.versions if version.reason != _REFUSED)
             except EngineError as error:
-                if error.status not in (403, 404):
+                if error.status not in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND):
                     raise
                 self._past[path] = frozenset()
         return self._past[path]
+
+    async def own(self) -> frozenset[str]:
+        """Return the scripts but for those that came with Gatewright and are as they came: every engine has its own."""
+        try:
+            found = await self._client.call(DEFAULTS_LIST)
+        except EngineError as error:
+            if error.status != HTTPStatus.FORBIDDEN:  # a token for some scripts may not ask
+                raise
+            return frozenset(self.infos)
+        return frozenset(self.infos) - {one.path for one in found.scripts if one.state in _AS_THEY_CAME}
 
     async def save(self, path: str, text: str, base: str | None) -> ScriptInfo:
         return await self._client.call(SCRIPTS_SAVE, ScriptParams(path=path), SaveRequest(text=text, base_sha256=base))
@@ -233,6 +246,8 @@ async def copy(
         state = CopyState.CONFLICT if error.code == "conflict" else CopyState.FAILED
         return Copied(path, state, problem=error.message, status=error.status)
 
+
+_AS_THEY_CAME = (DefaultState.CURRENT, DefaultState.LATER)
 
 _REFUSED = "conflict"
 """Reason of a version that was never the script's text."""

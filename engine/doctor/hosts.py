@@ -85,6 +85,7 @@ EMULATIONS = {
     "apparmor-like": "a security module that refuses every mount",
     "container": "a filter that refuses namespaces and mounts",
     "nested": "a user namespace around everything",
+    "masked-proc": "a /proc that is covered in part, in a user namespace around everything",
     "no-new-privs": "no_new_privs on everything",
 }
 """What is emulated, as ``tests/security/emulated_host.py`` calls it, and in words."""
@@ -247,7 +248,7 @@ HOSTS = (
                 when="with such a filter and apparmor=unconfined, with no-new-privileges as well",
                 level=Level.FULL,
                 missing="where the host has no Landlock, it is core",
-                emulated=["no-new-privs"],
+                emulated=["masked-proc", "no-new-privs"],
             ),
         ],
         notes=[

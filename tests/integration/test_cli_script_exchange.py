@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,17 @@ socket = "{folder}/nothing.sock"
 """
 
 
-@dataclass(frozen=True)
+@dataclass
 class Plant:
     here: CliProject
     one: CliProject
-    two: CliProject
     folder: Path
+    stack: ExitStack
+
+    @cached_property
+    def two(self) -> CliProject:
+        """A second gateway, for those tests that need one."""
+        return self.stack.enter_context(cli_project(self.folder / "two"))
 
     def scripts(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.here.call("scripts", *arguments)
@@ -56,8 +62,8 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
         patch.setenv("XDG_STATE_HOME", str(folder / "state"))
-        here, one, two = (stack.enter_context(cli_project(folder / name)) for name in ("here", "one", "two"))
-        yield Plant(here, one, two, folder)
+        here, one = (stack.enter_context(cli_project(folder / name)) for name in ("here", "one"))
+        yield Plant(here, one, folder, stack)
 
 
 def text_of(project: CliProject, path: str) -> str | None:
@@ -79,20 +85,36 @@ def test_a_pushed_script_takes_its_shared_code_along_and_is_the_same_then(plant:
     plant.here.script("lib/pushed/__init__.py", "from .deep import Y\n")
     plant.here.script("night/pushed.py", "import lib.pushed\nprint(lib.pushed.Y)\n")
     with_it = ["lib/pushed/__init__.py", "lib/pushed/deep.py", "night/pushed.py"]
-    dry = plant.told("push", "night/pushed", "--on", "@line", "--dry-run")
-    assert states(dry) == {name: dict.fromkeys(with_it, "new") for name in ("gw-01", "gw-02")}
+    dry = plant.told("push", "night/pushed", "--on", "gw-01", "--dry-run")
+    assert states(dry) == {"gw-01": dict.fromkeys(with_it, "new")}
     assert text_of(plant.one, "night/pushed.py") is None
-    done = plant.scripts("push", "night/pushed", "--on", "@line")
+    done = plant.scripts("push", "night/pushed", "--on", "gw-01")
     assert done.returncode == 0, done.stderr
-    assert [line.split() for line in done.stdout.splitlines()][:3] == [["gw-01", "new", path] for path in with_it]
-    assert "gw-02: 3 new" in done.stderr
-    for gateway in (plant.one, plant.two):
-        assert gateway.call("run", "night/pushed").stdout == "2\n"
-    compared = plant.scripts("compare", "night/pushed", "--on", "@line", "--exit-code")
+    assert [line.split() for line in done.stdout.splitlines()] == [["gw-01", "new", path] for path in with_it]
+    assert "gw-01: 3 new" in done.stderr
+    assert plant.one.call("run", "night/pushed").stdout == "2\n"
+    compared = plant.scripts("compare", "night/pushed", "--on", "gw-01", "--exit-code")
     assert (compared.returncode, compared.stdout) == (0, "")
     assert "gw-01: 3 same" in compared.stderr
 
 
+@pytest.mark.slow
+def test_a_group_of_gateways_is_pushed_to_at_once(plant: Plant) -> None:
+    plant.two.script("group/a.py", "print(1)\n")
+    plant.here.script("group/a.py", "print(2)\n")
+    plant.here.script("group/b.py", "print(2)\n")
+    told = plant.told("push", "group/", "--on", "@line", code=5)
+    assert states(told) == {
+        "gw-01": {"group/a.py": "new", "group/b.py": "new"},
+        "gw-02": {"group/a.py": "conflict", "group/b.py": "new"},
+    }
+    assert text_of(plant.two, "group/a.py") == "print(1)\n"
+    plant.here.script("defaults/tour.py", "print('mine')\n")
+    every = states(plant.told("push", "--on", "gw-02", "--dry-run", code=5))["gw-02"]
+    assert [path for path in every if path.startswith("defaults/")] == ["defaults/tour.py"], "the others came with it"
+
+
+@pytest.mark.slow
 def test_comparing_tells_what_differs_and_where_and_a_gateway_that_is_away(plant: Plant) -> None:
     plant.here.script("cmp/differs.py", "print(1)\n")
     plant.here.script("cmp/mine.py", "print(1)\n")
@@ -167,6 +189,7 @@ def test_what_the_history_has_was_seen_even_if_nothing_else_remembers_it(plant: 
 
 @pytest.mark.slow
 def test_a_note_that_others_could_have_written_counts_for_nothing(plant: Plant) -> None:
+    assert plant.two
     plant.here.script("note/a.py", "print(1)\n")
     assert plant.scripts("push", "note/a", "--on", "gw-02").returncode == 0
     plant.here.script("note/a.py", "print(2)\n")
@@ -194,6 +217,7 @@ def test_gateways_that_do_not_agree_are_a_conflict_and_one_alone_is_none(plant: 
     assert text_of(plant.here, "two/a.py") == "print(2)\n"
 
 
+@pytest.mark.slow
 def test_approvals_do_not_travel_and_that_is_said(plant: Plant) -> None:
     header = f'# /// script\n# [tool.gatewright.permissions]\n# read = ["{plant.folder}/config"]\n# ///\n'
     plant.here.script("asks.py", header + "print(1)\n")

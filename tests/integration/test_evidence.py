@@ -291,6 +291,7 @@ async def test_the_command_writes_a_file_that_is_verified_elsewhere_and_no_more_
     await asyncio.to_thread(work)
 
 
+@pytest.mark.slow
 async def test_the_command_says_what_is_wrong_with_its_arguments(plant: CliProject) -> None:
     def work() -> None:
         for arguments in ((), ("1", "--verify", "x"), ("1", "--ask"), ("x",), ("--verify",)):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -97,7 +98,7 @@ async def test_what_its_log_says_counts_and_each_change_is_told_once(
     reason = "The gateway's clock drifted by 2.5 s."
     assert engine.pool.info().rest_reason == reason
     assert ("resting", f"1 of 3 slots. {reason}") in _figures(engine.pool_service.info())
-    assert caplog.messages == [f"1 of 3 slots rest. {reason}"]
+    assert said(caplog) == [f"1 of 3 slots rest. {reason}"]
     for _ in range(3):
         await watch.look()
     records = (await engine.audit.list(actor=engine.owner, limit=500)).records
@@ -112,7 +113,7 @@ async def test_what_its_log_says_counts_and_each_change_is_told_once(
         await asyncio.sleep(0.01)
     watch._log = None  # the half minute is over
     await looked(watch, engine, 0)
-    assert caplog.messages[-1] == "no slot rests: the host has room again"
+    assert said(caplog)[-1] == "no slot rests: the host has room again"
 
 
 async def test_a_log_that_cannot_be_read_is_a_problem_that_says_where_it_is_named(engine: Engine) -> None:
@@ -136,19 +137,22 @@ async def test_a_log_on_a_file_system_that_hangs_delays_nothing(
     monkeypatch.setattr("engine.services.yielding.service.LOG_PATIENCE", 0.05)
     watch = service(engine, replace(QUIET, wrapper_log=engine_log(engine)))
     assert watch._log is not None
-    looks, done = 0, asyncio.Event()
+    looks, done, hangs = 0, asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
     release = os.pipe()
 
     def hang() -> None:
         nonlocal looks
         looks += 1
+        hangs.set()
         os.read(release[0], 1)
         loop.call_soon_threadsafe(done.set)
 
     monkeypatch.setattr(watch._log, "look", hang)
     for _ in range(3):
         await watch.look()
+    assert await asyncio.to_thread(hangs.wait, PATIENCE)
+    await watch.look()
     assert looks == 1, "there is no second thread beside one that hangs"
     assert "does not answer" in watch.problems[0]
     os.write(release[1], b"!")
@@ -176,6 +180,24 @@ async def test_a_mistake_of_ours_wakes_every_slot(engine: Engine, monkeypatch: p
     monkeypatch.undo()
     await watch.look()
     assert (engine.pool.info().resting, engine.pool.info().rest_reason) == (0, ""), "it begins again from the start"
+
+
+async def test_an_engine_watches_its_host_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a limit that every host passes: less than all of its memory is available."""
+    monkeypatch.setattr("engine.services.yielding.service.EVERY", 0.05)
+    limits = replace(QUIET, memory=100, keep=2)
+    async with Engine.open(tmp_path / "plant", settings=Settings(yielding=limits)) as watching:
+        deadline = time.monotonic() + PATIENCE
+        while watching.pool.info().resting != 1:
+            assert time.monotonic() < deadline, watching.pool.info()
+            await asyncio.sleep(0.02)
+        assert watching.pool.info().rest_reason.endswith(" of memory are available.")
+        assert (await watching.execute("result = 1")).value == 1
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What yielding itself logged: alerts tell of it, too, in their own time."""
+    return [record.getMessage() for record in caplog.records if record.name.startswith("engine.services.yielding")]
 
 
 def engine_log(engine: Engine) -> str:

@@ -17,6 +17,7 @@ no-pidfd        descriptors of processes
 nested          nothing, but the command is in a user namespace already, as in a container of LXC
 userns-limit    user namespaces: user.max_user_namespaces is 0, set in a user namespace around the command
 no-id-map       the map of a user namespace: nothing below /proc can be written
+masked-proc     a /proc of its own: that of the host is covered in part, as container engines cover it
 no-new-privs    nothing, but the command can gain no privileges (PR_SET_NO_NEW_PRIVS), as a service may be started
 
 The command replaces this process, so its exit code, signals and descriptors are its own. Only ``landlock-abi-N`` needs
@@ -286,16 +287,26 @@ def limit_namespaces() -> None:
     Path("/proc/sys/user/max_user_namespaces").write_text("0")
 
 
-def forbid_maps() -> None:
-    """Be where /proc can only be read, so that a user namespace can be made and given no map."""
+def nest_with_mounts(*mounts: tuple[str | None, str, int]) -> None:
+    """Go into a user namespace with mounts of its own: source, place and flags of each."""
     nest()
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNS):
         raise OSError(ctypes.get_errno(), "no mounts of its own")
-    locked = MS_NOSUID | MS_NODEV | MS_NOEXEC
-    for source, flags in ((b"/proc", MS_BIND | MS_REC), (None, MS_REMOUNT | MS_BIND | MS_RDONLY | locked)):
-        if libc.mount(source, b"/proc", None, ctypes.c_ulong(flags), None):
-            raise OSError(ctypes.get_errno(), "/proc stays writable")
+    for source, place, flags in mounts:
+        if libc.mount(source and source.encode(), place.encode(), None, ctypes.c_ulong(flags), None):
+            raise OSError(ctypes.get_errno(), f"{place} cannot be mounted")
+
+
+def forbid_maps() -> None:
+    """Be where /proc can only be read, so that a user namespace can be made and given no map."""
+    read_only = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC
+    nest_with_mounts(("/proc", "/proc", MS_BIND | MS_REC), (None, "/proc", read_only))
+
+
+def mask_proc() -> None:
+    """Cover a part of /proc: the kernel then refuses a new one to namespaces inside (mount_namespaces(7))."""
+    nest_with_mounts((os.devnull, "/proc/timer_list", MS_BIND))
 
 
 def give_up_privileges() -> None:
@@ -306,6 +317,7 @@ SURROUNDINGS: dict[str, Callable[[], None]] = {
     "nested": nest,
     "userns-limit": limit_namespaces,
     "no-id-map": forbid_maps,
+    "masked-proc": mask_proc,
     "no-new-privs": give_up_privileges,
 }
 """What is around the command without a filter; put on first."""

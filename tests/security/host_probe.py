@@ -19,6 +19,7 @@ SIGCHLD = 17
 CLONE, UNSHARE, CLONE3, PRCTL, SECCOMP = 56, 272, 435, 157, 317
 CREATE, ADD, RESTRICT = 444, 445, 446
 PIDFD_OPEN, CLOSE_RANGE = 434, 436
+CLONE_NEWPID = 0x2000_0000
 ALLOW_ALL = struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF_0000)
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -49,15 +50,19 @@ def clone3() -> int:
     return call(CLONE3, None, 0)
 
 
-def mounted() -> int:
+def mounted(kind: bytes = b"tmpfs", more: int = 0) -> int:
     uid = os.geteuid()
-    new_user_namespace(CLONE_NEWNS)
+    new_user_namespace(CLONE_NEWNS | more)
     with open("/proc/self/uid_map", "w") as table:
         table.write(f"{uid} {uid} 1")
     folder = tempfile.mkdtemp()
     try:
-        if libc.mount(b"tmpfs", folder.encode(), b"tmpfs", 0, None):
-            raise OSError(ctypes.get_errno(), "")
+        pid = os.fork()  # the first process of a new pid namespace, if there is one
+        if pid == 0:
+            os._exit(ctypes.get_errno() if libc.mount(kind, folder.encode(), kind, 0, None) else 0)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if code:
+            raise OSError(code, "")
         libc.umount2(folder.encode(), 2)
     finally:
         os.rmdir(folder)
@@ -112,6 +117,7 @@ TRIALS: dict[str, Callable[[], int]] = {
     "clone3": clone3,
     "netns": lambda: new_user_namespace(CLONE_NEWNET),
     "mount": mounted,
+    "proc": lambda: mounted(b"proc", CLONE_NEWPID),
     "landlock": lambda: call(CREATE, None, 0, 1),
     "landlock_bad_flag": lambda: ruleset(1, flags=1 << 20),
     "landlock_short": lambda: ruleset(1, size=4),

@@ -24,7 +24,7 @@ NO_LANDLOCK = (
     "landlock_scope", "landlock_no_scope", "landlock_holds", "landlock_port_rule", "landlock_quiet",
     "landlock_bad_flag", "landlock_short", "landlock_truncate_undumpable",
 )  # fmt: skip
-NO_USERNS = {"userns": "EPERM", "userns_by_clone": "EPERM", "netns": "EPERM", "mount": "EPERM", "clone3": "ENOSYS"}
+NO_USERNS = dict.fromkeys(("userns", "userns_by_clone", "netns", "mount", "proc"), "EPERM") | {"clone3": "ENOSYS"}
 ABI_1 = {
     "landlock": 1,
     "landlock_refer": "EINVAL",
@@ -38,7 +38,7 @@ ABI_1 = {
 }
 CHANGES: dict[str, dict[str, int | str]] = {
     "no-userns": NO_USERNS,
-    "apparmor-like": {"mount": "EACCES"},
+    "apparmor-like": {"mount": "EACCES", "proc": "EACCES"},
     "container": NO_USERNS,
     "no-landlock": dict.fromkeys(NO_LANDLOCK, "ENOSYS"),
     "landlock-off": dict.fromkeys(NO_LANDLOCK, "ENOTSUP"),
@@ -49,8 +49,9 @@ CHANGES: dict[str, dict[str, int | str]] = {
     "linux-4.18": dict.fromkeys((*NO_LANDLOCK, "clone3", "close_range"), "ENOSYS"),
     "no-pidfd": {"pidfd": "ENOSYS"},
     "nested": {},
-    "userns-limit": dict.fromkeys(("userns", "userns_by_clone", "netns", "mount"), "ENOSPC"),
-    "no-id-map": {"mount": "EROFS"},
+    "userns-limit": dict.fromkeys(("userns", "userns_by_clone", "netns", "mount", "proc"), "ENOSPC"),
+    "no-id-map": {"mount": "EROFS", "proc": "EROFS"},
+    "masked-proc": {"proc": "EPERM"},
     "no-new-privs": {"no_new_privs": 1},
     "no-seccomp": {"seccomp": "EINVAL", "seccomp_by_prctl": "EINVAL"},
     "no-userns,no-landlock": NO_USERNS | dict.fromkeys(NO_LANDLOCK, "ENOSYS"),
@@ -58,7 +59,7 @@ CHANGES: dict[str, dict[str, int | str]] = {
 }
 """What the probe finds otherwise on each of these hosts."""
 
-NAMESPACES = ("nested", "userns-limit", "no-id-map")
+NAMESPACES = ("nested", "userns-limit", "no-id-map", "masked-proc")
 """Those that are a user namespace: no other account can be had in it, and no filter is put on."""
 
 
@@ -72,7 +73,7 @@ def account() -> Iterator[OrdinaryAccount]:
 def whole() -> dict[str, Any]:
     """What the probe finds on this host as it is."""
     found = probe([sys.executable, PROBE])
-    if found["landlock"] < 7 or {found["userns"], found["mount"], found["seccomp"]} != {0}:
+    if found["landlock"] < 7 or {found[name] for name in ("userns", "mount", "proc", "seccomp")} != {0}:
         pytest.skip("this host lacks something itself, so its lack cannot be emulated")
     return found
 

@@ -83,6 +83,10 @@ def test_commands_options_and_folders(plant: Path) -> None:
     assert kinds("scripts import ") == {"file"}
 
 
+def test_hosts_that_the_doctor_knows(plant: Path) -> None:
+    assert offered("doctor --explain ub") == ["ubuntu-22.04", "ubuntu-24.04"]
+
+
 def test_scripts_by_path_and_by_file_name(plant: Path) -> None:
     assert offered("run ") == ["day/hello", "night/hello", "night/report", "pipe", "torn"]
     assert offered("run ni") == ["night/hello", "night/report"]

@@ -12,8 +12,10 @@ from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.common_texts import CommonTexts
 from engine.client.fleet import FailureKind
 from engine.client.script_exchange import CopyState, ScriptStore, Standing, compare, copy
+from engine.models.defaults import DefaultScript, DefaultScripts, DefaultState
 from engine.models.scripts import ScriptInfo, ScriptList, ScriptText
 from engine.models.versions import ScriptHistory
+from engine.registry.defaults import DEFAULTS_LIST
 from engine.registry.scripts import SCRIPTS_HISTORY, SCRIPTS_LIST, SCRIPTS_LOAD, SCRIPTS_SAVE
 from tui.commands.script_exchange import How, Side, Sides, Theirs, _pull, _push
 
@@ -34,6 +36,10 @@ class Scripts:
     async def call(self, row: Any, params: Any = None, body: Any = None) -> Any:
         if row is SCRIPTS_LIST:
             return ScriptList(scripts=[self.info(path) for path in self.texts])
+        if row is DEFAULTS_LIST:
+            came = DefaultScript(path="defaults/tour.py", state=DefaultState.CURRENT, bundled_sha256="")
+            edited = DefaultScript(path="s1.py", state=DefaultState.EDITED, bundled_sha256="")
+            return DefaultScripts(version=1, scripts=[came, edited])
         if row in (SCRIPTS_LOAD, SCRIPTS_SAVE):
             self.left -= 1
         if self.left < 0:
@@ -91,9 +97,10 @@ async def test_a_push_whose_own_project_goes_away_is_no_fault_of_a_gateway() -> 
 async def test_a_pull_goes_on_with_the_gateway_that_still_answers() -> None:
     texts = dict.fromkeys(PATHS, "1")
     here = Scripts({})
-    both = await sides(here, one=Scripts(dict(texts), gone_after=2), two=Scripts(dict(texts)))
+    bundled = {"defaults/tour.py": "another version's"}
+    both = await sides(here, one=Scripts(texts | bundled, gone_after=2), two=Scripts(texts | bundled))
     done = await _pull(both, None, PULL)
-    assert here.texts == texts
+    assert here.texts == texts, "default scripts that are as they came belong to no project"
     assert [name for name, _ in done] == ["one", "one", "two", "two", "two", "two"]
     assert both.there[0].failure is not None
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import click
+from click.types import StringParamType
 
 from tui.commands import exit_codes
 from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, local_options
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class PrintedFinding(TypedDict):
@@ -61,9 +65,25 @@ class PrintedHosts(TypedDict):
     this_host: str | None
 
 
+class HostName(StringParamType):
+    """A kind of host that the engine's doctor knows."""
+
+    name = "host"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        from click.shell_completion import CompletionItem
+
+        try:
+            hosts = _explained("")["hosts"]
+        except CommandError:
+            return []
+        return [CompletionItem(host["name"]) for host in hosts if host["name"].startswith(incomplete)]
+
+
 @click.command("doctor")
 @click.option(
     "--explain",
+    type=HostName(),
     metavar="[HOST]",
     is_flag=False,
     flag_value="",

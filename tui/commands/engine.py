@@ -183,7 +183,8 @@ def _who(you: AccessInfo) -> str:
 
 
 def _figures(pool: PoolInfo) -> list[tuple[str, str]]:
-    rest = [("resting", f"{pool.resting} of {pool.size} slots. {pool.rest_reason}")] if pool.rest_reason else []
+    resting = f"{pool.resting} of {pool.size} slots" if pool.resting else "slots whose runs end from now on"
+    rest = [("resting", f"{resting}. {pool.rest_reason}")] if pool.rest_reason else []
     return [
         ("pool", f"{pool.running} of {pool.size} slots running, {pool.ready} ready, {len(pool.queue)} queued"),
         *rest,

@@ -208,6 +208,8 @@ def push_scripts(
 ) -> int:
     """Copy scripts of this project to gateways: those named, with the shared code that they import, or all.
 
+    Without names the default scripts that are as they came stay out: each gateway has its own.
+
     A text there is replaced only if this project had it before, in its history or at the last compare, push or pull, so
     that nothing is lost that was changed there. Else it is a conflict, which is listed, stops nothing else, and ends
     with exit code 5: look at it with scripts compare --diff, then pull it, or name it with --over. What is only there
@@ -225,7 +227,7 @@ def push_scripts(
         if paths is not None:
             _refuse_missing(paths, sides.here.infos, "is not in this project, so it cannot be pushed")
             paths = await sides.here.with_shared_code(paths)
-        await _push(sides, in_order(sides.here.infos if paths is None else paths), How(over, dry_run, "there"))
+        await _push(sides, in_order(await sides.here.own() if paths is None else paths), How(over, dry_run, "there"))
         return sides
 
     sides = _with_both(invocation, selection, work)
@@ -326,7 +328,7 @@ async def _pull(sides: Sides, paths: Collection[str] | None, how: How) -> list[t
     wanted: set[str] = set()
     for side, theirs in sides.reached:
         try:
-            wanted |= {*(theirs.store.infos if paths is None else await theirs.store.with_shared_code(paths))}
+            wanted |= {*(await (theirs.store.own() if paths is None else theirs.store.with_shared_code(paths)))}
         except EngineUnreachable as error:
             side.failure = failure_of(error)
     if paths is not None and not any(side.failure for side in sides.there):
