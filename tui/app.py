@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -246,10 +246,11 @@ class GatewrightApp(App[int]):
     def _show_gateways(self) -> Screen[GatewayChoice]:
         from tui.screens.gateways import GatewaysScreen, Place, identity_of
 
-        first, here = self._visits.first, self._visits.current
-        local = first.target.folder is not None
-        opened = Place("this project" if local else first.name, first.target.name, target=first.target)
-        screen = GatewaysScreen(opened, identity_of(here.target), here.connection, self._visits.unsaved)
+        here = self._visits.current
+        visited = [Place(visit.name, visit.target.name, target=visit.target) for visit in self._visits]
+        if visited[0].target is not None and visited[0].target.folder is not None:
+            visited[0] = replace(visited[0], name="this project")
+        screen = GatewaysScreen(visited, identity_of(here.target), here.connection, self._visits.unsaved)
         self.push_screen(screen, self._chosen)
         return screen
 

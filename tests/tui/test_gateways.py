@@ -21,7 +21,7 @@ from pictures_support import check
 from engine.client import launch
 from engine.models.base import API_VERSION, VERSION
 from engine.models.engine import EngineInfo
-from engine.registry.engine import ENGINE_INFO
+from engine.registry.engine import AUDIT_LIST, ENGINE_INFO, AuditParams
 from engine.registry.scripts import SCRIPTS_SAVE
 from tui.editing.recovery import RecoveryJournal, UnsavedText
 
@@ -425,7 +425,11 @@ async def test_one_script_on_many_gateways(plants, tmp_path, monkeypatch):
         await c.press("enter")
         await c.shows("evidence of run", "SHA-256")
         assert list(tmp_path.glob("evidence-gw-01-*.json"))
-        await c.press("end", "e")
+        await c.press("end", "r")
+        await c.hides("waiting")
+        await c.settled()
+        assert c.app.screen._group.names == ["gw-03"]
+        await c.press("e")
         await c.told("No run began on the gateways of this row.")
         await c.press("escape")
         await c.shows("pool [")
@@ -509,3 +513,40 @@ async def test_what_goes_on_is_stopped_everywhere(plants, tmp_path, monkeypatch)
         await c.hides("waiting")
         await c.press("escape")
         await c.shows("pool [...] 0/3")
+
+
+@pytest.mark.slow
+async def test_a_gateway_that_the_file_no_longer_names_can_still_be_gone_back_to(c, tmp_path, monkeypatch):
+    await go(c, "gw-b")
+    await c.open("where.py")
+    await c.type("x")
+    await c.shows("where.py *")
+    await go(c, "gw-a")
+    name_gateways(monkeypatch, tmp_path / "config", "")
+    await go(c, "gw-b")
+    await c.shows("where.py *")
+    name_gateways(monkeypatch, tmp_path / "config", f'[gateways.gw-b]\nsocket = "{tmp_path}/gone.sock"\n')
+    await c.press("alt+g")
+    await c.shows(">*   gw-b before", "     gw-b              away")
+    await c.press("escape")
+
+
+@pytest.mark.slow
+async def test_own_edits_end_by_going_away(c, plants):
+    write_script(
+        plants[0],
+        "asks.py",
+        '# /// script\n# [tool.gatewright.permissions]\n# read = ["/usr/share"]\n# ///\nresult = 1\n',
+    )
+    await c.open("asks.py")
+    await c.press("f9")
+    await c.shows("never approved")
+    await c.press("w")
+    await c.shows("own edits 1")
+    await go(c, "gw-b")
+    assert "own edits" not in c.text
+    await go(c, "gw-a")
+    await c.hides("own edits 1")
+    client = c.app._connection.client
+    found = (await client.call(AUDIT_LIST, AuditParams(limit=50))).records
+    assert "own_edits_end" in {record.action for record in found}

@@ -45,6 +45,19 @@ def test_two_consoles_keep_their_texts_of_one_script_apart(tmp_path):
     assert [entry.text for entry in journal.left_behind()] == ["theirs"]
 
 
+def test_two_editors_of_one_console_keep_their_texts_of_one_script_apart(tmp_path):
+    """As of two tokens for one engine."""
+    first = RecoveryJournal("engine", tmp_path)
+    second = first.of("engine", 1)
+    first.keep(UnsavedText("a.py", "as a viewer"))
+    second.keep(UnsavedText("a.py", "as an author"))
+    assert len(list(first.folder.iterdir())) == 2
+    assert first.left_behind() == []
+    second.forget("a.py")
+    (left,) = first.folder.iterdir()
+    assert "as a viewer" in left.read_text()
+
+
 def test_another_engines_texts_are_not_offered(tmp_path):
     leave_behind(tmp_path)
     assert RecoveryJournal("another engine", tmp_path).left_behind() == []

@@ -60,6 +60,13 @@ class Visit:
         self.console = ConsoleScreen(name, fast_editor=fast_editor)
         self.connection: EngineConnection | None = None
 
+    def reached_by(self, target: Target) -> None:
+        """Take what the user's file says by now of an engine elsewhere, such as other authorities."""
+        if target.folder is None and target != self.target:
+            self.target = target
+            if self.connection is not None:
+                self.connection.aim(target)
+
     def publish(self, message: Message) -> None:
         """Hand what happens at this gateway to its screens."""
         shown = self.console in self._app.screen_stack
@@ -134,12 +141,17 @@ class Visits:
     async def go(self, target: Target, name: str) -> None:
         """Show the console of a gateway, in place of the one on the screen."""
         visit = self._of(target)
-        if visit is self.current or self._app.screen is not self.current.console:
+        if self._app.screen is not self.current.console:
+            return
+        if visit is self.current:
+            visit.reached_by(target)
             return
         if visit is None:
             visit = self._new(target, name, len(self._all))
             self._app.install_screen(visit.console, f"visit-{len(self._all)}")
             self._all.append(visit)
+        else:
+            visit.reached_by(target)
         left, self.current = self.current, visit
         left.leave()
         visit.console.arrive()

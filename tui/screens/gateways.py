@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -107,20 +107,24 @@ class GatewayAnswer:
     sentence: str = ""
 
 
-def known_places(opened: Place) -> list[Place]:
-    """Return the gateways of the user's file in its order, after the place that the console was opened with.
+def known_places(visited: Sequence[Place]) -> list[Place]:
+    """Return the gateways of the user's file in its order, after the places where the user was that it does not name.
 
     Reads files, so it belongs into a thread.
 
     Raises:
         LaunchError: The file cannot be read, or something in it is wrong.
     """
-    found = [place_of(gateway) for gateway in Gateways.load().by_name.values()]
-    if opened.identity in {place.identity for place in found}:
-        return found
-    if opened.target is not None and opened.name in {place.name for place in found}:
-        opened = replace(opened, name=opened.target.name)  # the name means another gateway since
-    return [opened, *found]
+    named = [place_of(gateway) for gateway in Gateways.load().by_name.values()]
+    found, names = {place.identity for place in named}, {place.name for place in named}
+    return [*(_told_apart(place, names) for place in visited if place.identity not in found), *named]
+
+
+def _told_apart(place: Place, names: Container[str]) -> Place:
+    """Return the place under another name where its own means another gateway since."""
+    if place.name not in names or place.target is None:
+        return place
+    return replace(place, name=f"{place.name} before")
 
 
 def place_of(gateway: Gateway) -> Place:
@@ -184,7 +188,7 @@ class GatewaysScreen(FullScreen[GatewayChoice]):
     """The result is what the user wants of which gateways, or None.
 
     Args:
-        opened: What the console was opened with.
+        visited: Where the console was, beginning with what it was opened with.
         here: Where the console is.
         connection: To the engine there.
         unsaved: Returns the paths of the unsaved texts of a target; called in a thread.
@@ -194,13 +198,13 @@ class GatewaysScreen(FullScreen[GatewayChoice]):
 
     def __init__(
         self,
-        opened: Place,
+        visited: Sequence[Place],
         here: Identity,
         connection: EngineConnection | None,
         unsaved: Callable[[Target], Sequence[str]],
     ) -> None:
         super().__init__()
-        self._opened = opened
+        self._visited = visited
         self._here = here
         self._connection = connection
         self._unsaved_at = unsaved
@@ -237,9 +241,9 @@ class GatewaysScreen(FullScreen[GatewayChoice]):
     async def _look(self) -> None:
         self._file_problem = ""
         try:
-            places = await asyncio.to_thread(known_places, self._opened)
+            places = await asyncio.to_thread(known_places, self._visited)
         except LaunchError as error:
-            self._file_problem, places = _sentence(error), [self._opened]
+            self._file_problem, places = _sentence(error), list(self._visited)
         self._unsaved = await asyncio.to_thread(self._unsaved_texts, places)
         first = not self._places
         self._places = {place.name: place for place in places}
@@ -360,7 +364,7 @@ class GatewaysScreen(FullScreen[GatewayChoice]):
 
     def _what_to_do(self) -> str:
         """Say how a gateway gets a name, where there is none."""
-        if any(place.identity != self._opened.identity for place in self._places.values()):
+        if any(place.identity != self._visited[0].identity for place in self._places.values()):
             return ""
         return (
             f"No other gateways yet. Name one on the command line, then {action('look_again').key} looks again:\n"
