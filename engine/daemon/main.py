@@ -78,7 +78,7 @@ class ServeOptions:
 
 
 class ReadinessReport:
-    """Tells whoever started this engine that it is ready, or why not: a client by a pipe, or a service manager."""
+    """Reports that this engine is ready, or why not, to what started it: a client by a pipe, or a service manager."""
 
     def __init__(self, fd: int | None, manager: ServiceManager) -> None:
         self._fd = fd
@@ -189,7 +189,7 @@ class Daemon:
         if self._tcp is not None:
             self._tcp.open(self._server, self._app, lambda: self.engine.policy.access.hosts)
         self._handle_signals(background=background)
-        report.ready(self._status())
+        report.ready(self._status() if self._manager else "")
         log.info("engine %s serves %s as process %d", VERSION, self._paths.project, os.getpid())
         if self._shared is not None:
             log.info("it is shared as @%s", self._shared.id)

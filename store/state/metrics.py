@@ -7,13 +7,14 @@ writer knows.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 import sys
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from msgspec.structs import astuple, replace
@@ -112,8 +113,6 @@ class Part:
     until: int
 
 
-RowT = TypeVar("RowT", SpanRow, GroupRow)
-
 _SPAN = SpanRow.__struct_fields__
 _GROUP = GroupRow.__struct_fields__
 _RUN = "id, kind, name, actor, coalesce(outcome, ''), finished_at, started_at IS NOT NULL, coalesce(duration, 0)"
@@ -133,14 +132,19 @@ class MetricRecords:
         )
         return None if row is None else float(row[0])
 
-    async def add(self, minutes: Sequence[SpanRow], groups: Sequence[GroupRow], through: float) -> None:
+    async def add(self, minutes: Sequence[SpanRow], groups: Sequence[GroupRow], through: float, now: float) -> None:
         """Add what happened in some minutes to all spans that hold them, in one transaction.
+
+        Args:
+            minutes: What happened.
+            groups: The same by script, caller and kind of failure.
+            through: When the last of these runs ended.
+            now: What is not kept as long as until then is not added.
 
         Raises:
             StoreError: Nothing of it was added.
         """
-        spans = _of_steps(minutes, SPAN_STEPS)
-        members = _of_steps(groups, tuple(GROUP_STEPS))
+        spans, members = await asyncio.to_thread(lambda: (_longer_spans(minutes), _longer_groups(groups, now)))
 
         def work(connection: sqlite3.Connection) -> None:
             _merge_spans(connection, spans)
@@ -350,9 +354,23 @@ def _average(values: Iterable[tuple[float | None, int]]) -> float | None:
     return sum(value * weight for value, weight in read) / weights if weights else None
 
 
-def _of_steps(rows: Sequence[RowT], steps: Sequence[int]) -> list[RowT]:
-    """Return each row once for each step, with the beginning of the span that holds it."""
-    return [replace(row, step=step, at=row.at - row.at % step) for row in rows for step in steps]
+def _longer_spans(minutes: Sequence[SpanRow]) -> list[SpanRow]:
+    """Return what is to be added to the spans of each length, each of them once."""
+    found: dict[tuple[int, int], list[SpanRow]] = {}
+    for row in minutes:
+        for step in SPAN_STEPS:
+            found.setdefault((step, row.at - row.at % step), []).append(row)
+    return [replace(merged_spans(rows), step=step, at=at) for (step, at), rows in found.items()]
+
+
+def _longer_groups(groups: Sequence[GroupRow], now: float) -> list[GroupRow]:
+    """Return what is to be added to the groups of each length, each of them once, without what is not kept so long."""
+    found: dict[tuple[int, int, str, str], list[GroupRow]] = {}
+    for row in groups:
+        for step, kept in GROUP_STEPS.items():
+            if row.at >= now - kept:
+                found.setdefault((step, row.at - row.at % step, row.kind, row.name), []).append(row)
+    return [replace(merged_groups(rows), step=step, at=at) for (step, at, _, _), rows in found.items()]
 
 
 def _merge_spans(connection: sqlite3.Connection, rows: Iterable[SpanRow]) -> None:

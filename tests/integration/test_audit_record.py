@@ -25,6 +25,7 @@ from engine.models.scripts import SaveRequest
 from engine.registry import OPERATIONS
 from engine.registry.operation import Operation
 from engine.services.access import ServiceError
+from engine.services.tasks import Progress
 from store.errors import LowDisk
 from store.git.repository import GitRepo
 
@@ -236,18 +237,15 @@ async def the_engine(plant: Plant) -> None:
     await plant.do("pool.restart", slot=1)
     await plant.do("retention.prune", {})
     await plant.do("backup", name="one.gwbackup")
-    going, go_on = asyncio.Event(), asyncio.Event()
+    stopped = asyncio.Event()
 
-    async def work(_: object) -> None:
-        going.set()
-        await go_on.wait()
+    async def work(progress: Progress) -> None:
+        progress.on_stop = stopped.set
+        await stopped.wait()
 
     number, task = plant.engine.tasks.begin("waiting", plant.engine.owner, work)
-    await asyncio.wait_for(going.wait(), 20)
-    cancelling = asyncio.create_task(plant.do("tasks.cancel", task_id=number))
     await asyncio.sleep(0)
-    asyncio.get_running_loop().call_later(0.2, go_on.set)
-    await cancelling
+    await plant.do("tasks.cancel", task_id=number)
     await task
     await plant.do("engine.stop", {})
 

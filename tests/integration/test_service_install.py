@@ -159,6 +159,22 @@ def test_an_upgrade_keeps_what_was_asked_for(image: Image) -> None:
 
 
 @needs_root
+def test_another_group_gets_the_settings_and_another_project_no_id_that_is_taken(image: Image) -> None:
+    image.install(id="plant", group="plant")
+    settings = image.root / "etc/gatewright/plant.toml"
+    plan = image.install(id="plant", group="other")
+    assert f"give {settings} to the group other" in [step.says for step in plan.steps]
+    assert settings.stat().st_gid == image.host.group("other")
+    assert image.host.group("plant") is None
+    assert "\nGroup=other\n" in image.text(UNIT)
+    before = image.everything()
+    for wanted in ({"project": PurePosixPath("/opt/plant")}, {"id": "plant", "project": PurePosixPath("/opt/x")}):
+        with pytest.raises(LaunchError, match=r"The ID plant is that of /var/lib/gatewright/plant already\."):
+            image.install(**wanted)
+    assert image.everything() == before
+
+
+@needs_root
 def test_what_two_services_share_stays_until_the_second_goes(image: Image) -> None:
     image.install(id="plant")
     image.install(id="other")
@@ -291,3 +307,27 @@ def test_an_ordinary_account_is_told_that_the_hosts_services_are_roots() -> None
         assert done.returncode == 4, done
         assert "the host's services are root's" in done.stderr
         assert not (image.root / UNIT).exists()
+
+
+def test_a_user_without_a_manager_is_told_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "systemctl"
+    program.write_text("#!/bin/sh\necho 'Failed to connect to bus: No medium found' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    with pytest.raises(LaunchError, match="Failed to connect to bus") as caught:
+        Host(False).systemctl("enable", "gatewright-plant.service")
+    assert caught.value.hint is not None
+    assert "only after a login" in caught.value.hint
+    assert not Host(False).answers("is-active", "gatewright-plant.service")
+
+
+@needs_root
+@pytest.mark.parametrize("words", [["--user"], ["--url", "https://a:1"], ["--project", "@x"]])
+def test_what_names_no_service_of_this_account_is_refused(words: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tui.cli", "engine", "install", *words], capture_output=True, text=True, check=False,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 2, done
+    assert "Traceback" not in done.stderr

@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
 
+from engine.api.exposition import encoded
 from engine.models.metrics import GroupedBy, MetricGroup, MetricPoint
 from engine.models.runs import Outcome, RunKind
 from engine.services.metrics.history import MOST_PENDING, MetricHistoryService, cover, step_of
@@ -286,7 +290,7 @@ async def test_a_span_has_a_bounded_number_of_groups(state: StateDB) -> None:
             GroupRow(kind="script", step=60, at=NOON, name=f"{first + number}.py", total=1, last_at=1.0)
             for number in range(MOST_NAMES - 5 if not first else 20)
         ]
-        await state.metrics.add([], rows, 1.0)
+        await state.metrics.add([], rows, 1.0, NOON)
     found = await state.metrics.sums("script", [Part(HOUR, NOON, NOON + HOUR)])
     assert len(found) == MOST_NAMES + 1
     assert found[OTHERS].total == 15
@@ -348,3 +352,18 @@ async def test_counters_of_scripts_grow_only_and_are_bounded(counted: Counted, m
     await counted.minute()
     counted.run("c.py")
     assert seen() == {"a.py": 2, "b.py": 1, OTHERS: 3}
+
+
+async def test_any_name_is_counted_kept_and_exposed(counted: Counted) -> None:
+    names = ["\udc80.py", 'quote".py', "line\nbreak.py", "back\\slash.py", "Zoë.py", "nul\x00.py"]
+    for name in names:
+        counted.run(name, caller=name)
+    await counted.minute()
+    kept = [name.replace("\udc80", "\\udc80") for name in names]
+    assert sorted(one.name for one in await counted.groups()) == sorted(kept)
+    metrics = [CounterMetricFamily("x", "y", labels=("script",))]
+    for name in counted.history.script_counters():
+        metrics[0].add_metric([name], 1)
+    for accept, parse in (("", text_string_to_metric_families), ("application/openmetrics-text", openmetrics)):
+        found = list(parse(encoded(metrics, accept).data.decode()))
+        assert [sample.labels["script"] for sample in found[0].samples] == kept

@@ -104,8 +104,8 @@ def audit(
       gatewright audit -n 100
       gatewright audit --who token:dashboard --what refused --since 3d
       gatewright audit --subject line1/report.py
-      gatewright audit --verify --head 0f3c…
-      journalctl -t gatewright-audit -o cat | gatewright audit --verify --heads -
+      gatewright audit --verify --head HASH
+      gatewright audit --verify --heads - < lines-of-the-log
       gatewright audit --verify --export /srv/collected/audit
     """
     if not verify:

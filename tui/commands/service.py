@@ -86,11 +86,12 @@ def install(
 
     host = _host(system, root)
     with refusals():
+        project = _project(invocation, host, id_, make=True)
         if not print_only:
             host.check()
         wanted = Wanted(
             id=id_,
-            project=_project(invocation, host, id_, make=True),
+            project=project,
             account=account,
             group=group,
             writable=tuple(map(_absolute, writable)) or None,

@@ -68,7 +68,7 @@ class PoolScreen(FullScreen[int | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(Scope.POOL)
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-usual"), (120, "-wide")]  # noqa: RUF012 - Textual's own form
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-medium"), (36, "-tall")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (14, "-short"), (20, "-medium"), (36, "-tall")]  # noqa: RUF012
 
     def __init__(self, connection: EngineConnection, figures_screen: Callable[[], Screen[int | None]]) -> None:
         from tui.widgets.figures_pane import FiguresPane

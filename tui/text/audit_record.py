@@ -91,6 +91,8 @@ def _counts(known: dict[str, Any]) -> Iterator[str]:
 
 
 def _word(name: str) -> str:
+    if "." in name:  # a setting, or a file of shared code: as it is written there
+        return name
     return {"sha256": "text", "code_sha256": "text", "inputs_sha256": "inputs"}.get(name, name.replace("_", " "))
 
 

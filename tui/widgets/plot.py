@@ -74,7 +74,7 @@ class TimePlot(PlotextPlot):
         if not values or height < LEAST_HEIGHT or (not self._orders and not any(values)):
             return Text(f" {self._empty}", no_wrap=True, overflow="ellipsis")
         sixteen = self.app.theme.endswith("-16")
-        colours = [Color.parse(self.app.theme_variables[name]).rgb for name in ("warning", "accent")]
+        colours = [Color.parse(self.app.theme_variables[name]).rgb for name in ("foreground", "accent")]
         low, high = self._scaled(min(values)), self._scaled(max(values))
         bottom = low if self._orders else 0.0
         top = max(high, bottom + 1) if self._whole else high

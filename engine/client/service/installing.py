@@ -113,9 +113,16 @@ def plan_installation(host: Host, wanted: Wanted) -> Plan:
     unit = host.units / service.name
     if os.path.lexists(unit) and host.service(unit) is None:
         raise LaunchError(f"{unit} was not made by gatewright engine install.", "Move it away, or choose another --id.")
+    there = host.service(unit)
+    if there is not None and there.project != service.project:
+        raise LaunchError(
+            f"The ID {service.id} is that of {there.project} already.",
+            f"Choose another: --id ID. Or remove that service first: gatewright engine uninstall --id {service.id}",
+            5,
+        )
     active = not host.staged and host.answers("is-active", service.name)
     _check_free(service, project, staged=host.staged, active=active)
-    return _Installing(host, service, unit, active=active, start=wanted.start).plan()
+    return _Installing(host, service, unit, there, active=active, start=wanted.start).plan()
 
 
 def plan_removal(host: Host, wanted: Wanted, *, keep_settings: bool) -> Plan:
@@ -267,10 +274,13 @@ def _check_free(service: Service, project: Path, *, staged: bool, active: bool) 
 class _Installing:
     """The steps of an installation."""
 
-    def __init__(self, host: Host, service: Service, unit: Path, *, active: bool, start: bool) -> None:
+    def __init__(
+        self, host: Host, service: Service, unit: Path, before: Service | None, *, active: bool, start: bool
+    ) -> None:
         self._host = host
         self._service = service
         self._unit = unit
+        self._before = before
         self._active = active
         self._start = start
         self._steps: list[Step] = []
@@ -285,6 +295,7 @@ class _Installing:
             self._settings()
         changed = self._write_unit()
         self._begin(changed=changed)
+        self._leave_group()
         return Plan(service, tuple(self._steps), tuple(self._files), tuple(self._notes(changed=changed)))
 
     def _do(self, says: str, act: Callable[[], object]) -> None:
@@ -337,6 +348,9 @@ class _Installing:
         folder = host.at(SETTINGS)
         file = folder / f"{service.id}.toml"
         if os.path.lexists(file):
+            gid = host.group(service.group)
+            if not file.is_symlink() and (gid is None or file.stat().st_gid != gid):
+                self._do(f"give {file} to the group {service.group}", lambda: self._give(file))
             return
         text = _settings_text(service)
         self._files.append((file, text))
@@ -349,6 +363,11 @@ class _Installing:
             host.write(file, text, 0o640, -1 if gid is None else gid)
 
         self._do(f"write {file}, of root, readable by the group {service.group}", act)
+
+    def _give(self, file: Path) -> None:
+        gid = self._host.group(self._service.group)
+        if gid is not None:
+            os.chown(file, -1, gid, follow_symlinks=False)
 
     def _write_unit(self) -> bool:
         text = self._service.text()
@@ -388,6 +407,16 @@ class _Installing:
                 f"The service is installed and did not start{f': {why}' if why else '.'}",
                 f"Its log: journalctl{self._flag} -u {name} -n 30",
             ) from None
+
+    def _leave_group(self) -> None:
+        """Plan the end of a group that was made for the service and is no longer its own."""
+        host, before = self._host, self._before
+        if before is None or not before.made_group or before.group == self._service.group:
+            return
+        account, gid = host.account(self._service.account), host.group(before.group)
+        used = any(one.group == before.group for one in host.services() if one.id != before.id)
+        if gid is not None and not used and (account is None or account.gid != gid):
+            self._do(f"remove the group {before.group}", lambda: host.remove_group(before.group))
 
     def _systemctl(self, *words: str) -> None:
         self._do(f"call systemctl{self._flag} {' '.join(words)}", lambda: self._host.systemctl(*words))

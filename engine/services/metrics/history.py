@@ -67,7 +67,7 @@ STEPS = (
 MOST_PENDING = 60
 """Minutes that wait in memory while the database cannot be written. With more of them, the two oldest become one."""
 
-AT_ONCE = 5_000
+AT_ONCE = 2_000
 """Records of runs that are counted again in one go."""
 
 PAUSE = 0.05
@@ -266,7 +266,7 @@ class MetricHistoryService:
             minutes = self._minutes[:count]
             spans, groups = [span for span, _ in minutes], [row for _, rows in minutes for row in rows]
             try:
-                await self._records.add(spans, groups, through or self._began)
+                await self._records.add(spans, groups, through or self._began, self._clock())
             except StoreError as error:
                 self._failed(error)
                 return
@@ -294,7 +294,7 @@ class MetricHistoryService:
             size = self._pool.size
             minutes, groups = await asyncio.to_thread(_counted_again, ended, size)
             after = ended[-1].finished_at
-            await self._records.add(minutes, groups, after)
+            await self._records.add(minutes, groups, after, self._began)
             await asyncio.sleep(PAUSE)
         self._through = max(self._through, after)
 
@@ -337,7 +337,8 @@ def rows_of(at: int, groups: Mapping[GroupKey, GroupTally], waits: Tally) -> tup
         failed = row.total - row.successful - row.cancelled
         kinds = [("script", key.script), ("caller", key.caller), *([("error", key.outcome)] if failed else [])]
         for kind, name in kinds:
-            members.setdefault((kind, name), []).append(replace(row, kind=kind, name=name))
+            text = _utf8(name)
+            members.setdefault((kind, text), []).append(replace(row, kind=kind, name=text))
     made = {key: merged_groups(rows) for key, rows in members.items()}
     scripts = [row for row in made.values() if row.kind == "script"]
     together = merged_groups(scripts) if scripts else GroupRow(kind="", step=0, at=at, name="")
@@ -432,9 +433,15 @@ def _counted_again(ended: Sequence[EndedRun], size: int) -> tuple[list[SpanRow],
 
 def _count_scripts(counters: dict[str, dict[str, int]], groups: Mapping[GroupKey, GroupTally]) -> None:
     for key, tally in groups.items():
-        known = key.script in counters or len(counters) < MOST_COUNTERS
-        outcomes = counters.setdefault(key.script if known else OTHERS, {})
+        script = _utf8(key.script)
+        known = script in counters or len(counters) < MOST_COUNTERS
+        outcomes = counters.setdefault(script if known else OTHERS, {})
         outcomes[key.outcome] = outcomes.get(key.outcome, 0) + tally.count
+
+
+def _utf8(name: str) -> str:
+    """Return a name as its run's record has it: what UTF-8 cannot carry is escaped (``StateDB``)."""
+    return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode()
 
 
 def _percentiles(row: SpanRow | GroupRow) -> Percentiles:
