@@ -80,6 +80,11 @@ async def go(c: Console, name: str, row: str = "") -> None:
     await c.shows("pool [")
 
 
+def kept_texts(journal: RecoveryJournal) -> str:
+    """All that a journal holds of texts."""
+    return "".join(file.read_text() for file in journal.folder.glob("*.json") if file.name != "session.json")
+
+
 async def test_another_gateway_has_its_own_scripts_and_runs(c):
     await c.open("where.py")
     await c.press("f5")
@@ -107,8 +112,7 @@ async def test_unsaved_text_cursor_and_undo_stay_with_their_gateway(c, plants, t
     await c.open("where.py")
     assert "# mine" not in c.text
     journal = RecoveryJournal(os.path.realpath(plants[0]), tmp_path / "recovery")
-    kept = [file.read_text() for file in journal.folder.glob("*.json") if file.name != "session.json"]
-    assert any("# mine" in text for text in kept)
+    await c.until(lambda: "# mine" in kept_texts(journal), "the text is in the journal of its gateway")
     await c.press("alt+g")
     await c.shows(" *   gw-a", ">    gw-b")
     await c.press("home")
@@ -184,7 +188,7 @@ project = "{tmp_path}/nowhere"
             )
             await c.shows("open-token", "no-folder         not usable", "you are here")
             await c.press("home", "down")
-            await c.shows("Nothing listens at", "ssh -N -L", "Groups: @plant-b.")
+            await c.shows("Nothing listens at", "ssh -N", "Groups: @plant-b.")
             await c.press("down")
             await c.shows("is of a newer version (9.9.9) than this client", "Use gatewright 9.9.9 here")
             await c.press("end", "enter")
@@ -270,9 +274,7 @@ async def test_a_console_that_is_killed_keeps_the_texts_of_all_gateways(c, plant
         await c.shows("where.py *")
     c.app._visits.hang_up()
     for plant, typed in zip(plants, ("# typed at a", "# typed at b"), strict=True):
-        folder = RecoveryJournal(os.path.realpath(plant), tmp_path / "recovery").folder
-        kept = [file.read_text() for file in folder.glob("*.json") if file.name != "session.json"]
-        assert any(typed in text for text in kept)
+        assert typed in kept_texts(RecoveryJournal(os.path.realpath(plant), tmp_path / "recovery"))
     for name in ("gw-b", "gw-a"):
         if name == "gw-a":
             await go(c, name)
@@ -427,8 +429,8 @@ async def test_one_script_on_many_gateways(plants, tmp_path, monkeypatch):
         assert list(tmp_path.glob("evidence-gw-01-*.json"))
         await c.press("end", "r")
         await c.hides("waiting")
-        await c.settled()
-        assert c.app.screen._group.names == ["gw-03"]
+        here = c.app.screen
+        await c.until(lambda: here._group is not None and here._group.names == ["gw-03"], "the cursor is there still")
         await c.press("e")
         await c.told("No run began on the gateways of this row.")
         await c.press("escape")
