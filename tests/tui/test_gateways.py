@@ -183,10 +183,9 @@ project = "{short_folder}/nowhere"
         async with console(a, short_folder, place="gw-a", size=(100, 24)) as c:
             await c.shows("pool [...]")
             await c.press("alt+g")
-            await c.shows(
-                "gone              away", "newer             other version", "9.9.9", "nobody            away"
-            )
-            await c.shows("open-token", "no-folder         not usable", "you are here")
+            await c.shows("gone              not reachable", "nobody            not reachable")
+            await c.shows("newer             other version", "9.9.9")
+            await c.shows("open-token", "no-folder         not set up", "you are here")
             await c.press("home", "down")
             await c.shows("Nothing listens at", "ssh -N", "Groups: @plant-b.")
             await c.press("down")
@@ -359,7 +358,7 @@ project = "{short_folder}/gone"
 """,
         )
         await c.press("f5")
-        await c.shows("answers", "away", "not usable")
+        await c.shows("answers", "not reachable", "not set up")
         await c.press("down")
         await c.shows("@plant-b, @pumps")
         await check(c, f"gateways_{width}", shown)
@@ -395,7 +394,7 @@ groups = ["plant"]
 
 async def run_on_the_group(c: Console) -> None:
     await c.press("alt+g")
-    await c.shows("gw-03             away")
+    await c.shows("gw-03             not reachable")
     await c.press("r")
     await c.shows("names with commas between them")
     await c.press(*["backspace"] * 4)
@@ -493,7 +492,7 @@ async def test_a_text_that_is_not_saved_is_no_script_of_the_gateways(plants, tmp
         await c.told("Each gateway runs its own where.py, so save this text first: ^S.")
         await c.press(*["ctrl+z"] * 8)
         await c.press("alt+g")
-        await c.shows("gw-03             away")
+        await c.shows("gw-03             not reachable")
         await c.press("r", "enter")  # @all
         await c.shows("run where.py on @all", "all 2 differ")
 
@@ -504,7 +503,7 @@ async def test_what_goes_on_is_stopped_everywhere(plants, tmp_path, monkeypatch)
         write_script(plant, "long.py", "import time\nprint('begun', flush=True)\ntime.sleep(60)\n")
     async with fleet(plants, tmp_path, monkeypatch, "long.py") as c:
         await c.press("alt+g")
-        await c.shows("gw-03             away")
+        await c.shows("gw-03             not reachable")
         await c.press("home", "space", "down", "space")
         await c.shows("> x  gw-01", "  x  gw-02")
         await c.press("r")
@@ -530,7 +529,7 @@ async def test_a_gateway_that_the_file_no_longer_names_can_still_be_gone_back_to
     await c.shows("where.py *")
     name_gateways(monkeypatch, tmp_path / "config", f'[gateways.gw-b]\nsocket = "{tmp_path}/gone.sock"\n')
     await c.press("alt+g")
-    await c.shows(">*   gw-b before", "     gw-b              away")
+    await c.shows(">*   gw-b before", "     gw-b              not reachable")
     await c.press("escape")
 
 

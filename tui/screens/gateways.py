@@ -6,7 +6,6 @@ import asyncio
 import importlib
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,12 +15,11 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Static
 
-from engine.client.answers import EngineError, EngineUnreachable
+from engine.client.fleet import Failure, FailureKind
+from engine.client.gateway_check import ANSWERS, NO_ENGINE, check_target
 from engine.client.gateways import EVERY, GROUP_MARK, Gateway, Gateways, settings_file
 from engine.client.starter import LaunchError
-from engine.client.target import REFUSED, OtherVersion, Target
-from engine.registry.access import ACCESS_SELF
-from engine.registry.engine import ENGINE_INFO
+from engine.client.target import Target
 from tui.actions import Scope, action, bindings, footer_hints
 from tui.background import in_background, in_place_of_the_last
 from tui.connection import EngineConnection
@@ -45,20 +43,12 @@ _COLUMNS = (
 )
 
 OWNER = "owner"
-"""The role of who comes by the project's folder."""
+"""The role of the user in a project's folder."""
 
 
-class GatewayState(StrEnum):
-    """What is known of a gateway; the value is what the table shows."""
-
-    HERE = "you are here"
-    ASKING = "asking ..."
-    ANSWERS = "answers"
-    IDLE = "no engine runs"
-    AWAY = "away"
-    REFUSES = "refuses"
-    VERSION = "other version"
-    UNUSABLE = "not usable"
+HERE = "you are here"
+ASKING = "asking ..."
+"""What the table says of a gateway besides the states of ``GatewayCheck``."""
 
 
 Identity = tuple[str, Path | None]
@@ -95,13 +85,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class GatewayAnswer:
-    """What a look at a gateway found.
+    """What is known of a gateway.
 
     Attributes:
+        state: As the table says it.
         sentence: Why it is not as one would wish, and what to do.
     """
 
-    state: GatewayState
+    state: str
     role: str = ""
     version: str = ""
     sentence: str = ""
@@ -142,30 +133,15 @@ def _chosen_places(selection: str) -> list[Place]:
 
 async def look_at(target: Target) -> GatewayAnswer:
     """Ask a gateway who it is and what this user may do there; starts nothing there."""
-    try:
-        client = await target.reach("console")
-        if client is None and target.folder is None:
-            client = await target.connect("console", start=False)  # says what to do
-        if client is None:
-            return GatewayAnswer(GatewayState.IDLE, sentence="Its engine starts when you go there.")
-        try:
-            info = await client.call(ENGINE_INFO)
-            role = OWNER if target.folder is not None else (await client.call(ACCESS_SELF)).role
-        finally:
-            await client.close()
-    except OtherVersion as error:
-        return GatewayAnswer(GatewayState.VERSION, version=error.version, sentence=_sentence(error))
-    except LaunchError as error:
-        states = {REFUSED: GatewayState.REFUSES, 2: GatewayState.UNUSABLE}
-        return GatewayAnswer(states.get(error.exit_code, GatewayState.AWAY), sentence=_sentence(error))
-    except EngineError as error:
-        return GatewayAnswer(GatewayState.REFUSES, sentence=_sentence(error))
-    except EngineUnreachable as error:
-        return GatewayAnswer(GatewayState.AWAY, sentence=_sentence(error))
-    return GatewayAnswer(GatewayState.ANSWERS, role, info.version)
+    found = await check_target(target, "console")
+    if found.failure is not None:
+        return GatewayAnswer(found.state, version=found.version, sentence=_sentence(found.failure))
+    if found.state == NO_ENGINE:
+        return GatewayAnswer(NO_ENGINE, sentence="Its engine starts when you go there.")
+    return GatewayAnswer(found.state, OWNER if target.folder is not None else found.role, found.version)
 
 
-def _sentence(error: LaunchError | EngineError | EngineUnreachable) -> str:
+def _sentence(error: LaunchError | Failure) -> str:
     return f"{error.message} {error.hint}" if error.hint else error.message
 
 
@@ -335,13 +311,13 @@ class GatewaysScreen(FullScreen[GatewayChoice]):
 
     def _answer(self, place: Place) -> GatewayAnswer:
         if place.target is None:
-            return GatewayAnswer(GatewayState.UNUSABLE, sentence=place.problem)
+            return GatewayAnswer(FailureKind.NOT_SET_UP, sentence=place.problem)
         if place.identity != self._here:
-            return self._answers.get(place.name, GatewayAnswer(GatewayState.ASKING))
+            return self._answers.get(place.name, GatewayAnswer(ASKING))
         connection = self._connection
         if connection is None or connection.info is None or not connection.connected.is_set():
-            return GatewayAnswer(GatewayState.HERE, sentence="" if connection is None else connection.problem)
-        return GatewayAnswer(GatewayState.HERE, connection.role or OWNER, connection.info.version)
+            return GatewayAnswer(HERE, sentence="" if connection is None else connection.problem)
+        return GatewayAnswer(HERE, connection.role or OWNER, connection.info.version)
 
     def _show(self, cursor: str | None = None) -> None:
         self._table.show_rows([self._row(place) for place in self._places.values()], cursor=cursor)
@@ -355,8 +331,8 @@ class GatewaysScreen(FullScreen[GatewayChoice]):
     def _sum(self) -> Text:
         text = Text(no_wrap=True, overflow="ellipsis")
         answers = [self._answer(place) for place in self._places.values()]
-        there = sum(answer.state in (GatewayState.ANSWERS, GatewayState.HERE) for answer in answers)
-        asking = sum(answer.state is GatewayState.ASKING for answer in answers)
+        there = sum(answer.state in (ANSWERS, HERE) for answer in answers)
+        asking = sum(answer.state == ASKING for answer in answers)
         text.append(f" {len(answers)} gateway{'' if len(answers) == 1 else 's'}", "bold")
         text.append(f"   {there} answer{'s' if there == 1 else ''}")
         text.append(f"   asking {asking}" if asking else "")
@@ -377,10 +353,10 @@ class GatewaysScreen(FullScreen[GatewayChoice]):
         here, unsaved = place.identity == self._here, self._unsaved.get(place.name)
         mark = f"{'>' if here else ' '}{'*' if unsaved else ' '}{'x' if place.name in self._marked else ' '}"
         state = answer.state
-        tone = "accent" if here else "" if state in (GatewayState.ANSWERS, GatewayState.IDLE) else "danger"
-        if state is GatewayState.ASKING:
+        tone = "accent" if here else "" if state in (ANSWERS, NO_ENGINE) else "danger"
+        if state == ASKING:
             tone = "dim"
-        cells = (mark, place.name, str(state), answer.role or "-", answer.version or "-", place.where)
+        cells = (mark, place.name, state, answer.role or "-", answer.version or "-", place.where)
         return TableRow(place.name, tuple(map(sanitise_line, cells)), tone)
 
     def _show_detail(self) -> None:
