@@ -1,4 +1,4 @@
-"""Take secrets out of what the audit keeps for good, whoever told it: by name, by form, and by value.
+"""Take secrets out of what the audit keeps for good, from wherever it was told: by name, by form, and by value.
 
 Nothing that is told should hold one. This is for what slips through: an address with a password in a message, a file
 that is named like a token.

@@ -14,8 +14,8 @@ from account_support import UID, _where_all_reach_python, environment, ordinary_
 from daemon_support import ProjectUnderTest
 
 from engine.client.service import installing
-from engine.client.service.host import Host
-from engine.client.service.installing import Plan, Wanted, plan_installation, plan_removal
+from engine.client.service.host import ServiceHost
+from engine.client.service.installing import ServicePlan, WantedService, plan_installation, plan_removal
 from engine.client.starter import LaunchError
 
 GATEWRIGHT = str(Path(sys.executable).with_name("gatewright"))
@@ -53,15 +53,15 @@ class Image:
         (programs / "systemctl").write_text(SYSTEMCTL.format(calls=self.calls))
         (programs / "systemctl").chmod(0o755)
         self.path = f"{programs}:{os.environ['PATH']}"
-        self.host = Host(True, self.root)
+        self.host = ServiceHost(True, self.root)
 
-    def install(self, **wanted: object) -> Plan:
-        plan = plan_installation(self.host, Wanted(**wanted))  # type: ignore[arg-type]
+    def install(self, **wanted: object) -> ServicePlan:
+        plan = plan_installation(self.host, WantedService(**wanted))  # type: ignore[arg-type]
         plan.carry_out()
         return plan
 
-    def uninstall(self, *, keep_settings: bool = False, **wanted: object) -> Plan:
-        plan = plan_removal(self.host, Wanted(**wanted), keep_settings=keep_settings)  # type: ignore[arg-type]
+    def uninstall(self, *, keep_settings: bool = False, **wanted: object) -> ServicePlan:
+        plan = plan_removal(self.host, WantedService(**wanted), keep_settings=keep_settings)  # type: ignore[arg-type]
         plan.carry_out()
         return plan
 
@@ -316,10 +316,10 @@ def test_a_user_without_a_manager_is_told_how_to_get_one(tmp_path: Path, monkeyp
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     with pytest.raises(LaunchError, match="Failed to connect to bus") as caught:
-        Host(False).systemctl("enable", "gatewright-plant.service")
+        ServiceHost(False).systemctl("enable", "gatewright-plant.service")
     assert caught.value.hint is not None
     assert "only after a login" in caught.value.hint
-    assert not Host(False).answers("is-active", "gatewright-plant.service")
+    assert not ServiceHost(False).answers("is-active", "gatewright-plant.service")
 
 
 @needs_root

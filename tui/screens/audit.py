@@ -288,7 +288,7 @@ def _row(record: AuditRecord) -> TableRow:
 
 
 def _facts(record: AuditRecord) -> Iterator[str]:
-    """All that a record says, a line each."""
+    """Yield all that a record says, a line each."""
     yield time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(record.at))
     yield f"by {record.actor} (uid {record.uid}), from {record.source}"
     for name, value in record.detail.items():

@@ -60,7 +60,7 @@ def identity_of(target: Target) -> Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class GatewayPlace:
     """A gateway that the console can go to.
 
     Attributes:
@@ -98,7 +98,7 @@ class GatewayAnswer:
     sentence: str = ""
 
 
-def known_places(visited: Sequence[Place]) -> list[Place]:
+def known_places(visited: Sequence[GatewayPlace]) -> list[GatewayPlace]:
     """Return the gateways of the user's file in its order, after the places where the user was that it does not name.
 
     Reads files, so it belongs into a thread.
@@ -111,23 +111,23 @@ def known_places(visited: Sequence[Place]) -> list[Place]:
     return [*(_told_apart(place, names) for place in visited if place.identity not in found), *named]
 
 
-def _told_apart(place: Place, names: Container[str]) -> Place:
+def _told_apart(place: GatewayPlace, names: Container[str]) -> GatewayPlace:
     """Return the place under another name where its own means another gateway since."""
     if place.name not in names or place.target is None:
         return place
     return replace(place, name=f"{place.name} before")
 
 
-def place_of(gateway: Gateway) -> Place:
+def place_of(gateway: Gateway) -> GatewayPlace:
     """Return the place that an entry of the user's file names."""
     try:
         target = gateway.target(become=False)
     except LaunchError as error:
-        return Place(gateway.name, gateway.place, gateway.groups, problem=_sentence(error))
-    return Place(gateway.name, gateway.place, gateway.groups, target)
+        return GatewayPlace(gateway.name, gateway.place, gateway.groups, problem=_sentence(error))
+    return GatewayPlace(gateway.name, gateway.place, gateway.groups, target)
 
 
-def _chosen_places(selection: str) -> list[Place]:
+def _chosen_places(selection: str) -> list[GatewayPlace]:
     return [place_of(gateway) for gateway in Gateways.load().chosen(selection)]
 
 
@@ -155,7 +155,7 @@ class GatewayChoice:
         named: How the user named them.
     """
 
-    places: Sequence[Place]
+    places: Sequence[GatewayPlace]
     run: bool = False
     named: str = ""
 
@@ -174,7 +174,7 @@ class GatewaysScreen(FullScreen[GatewayChoice]):
 
     def __init__(
         self,
-        visited: Sequence[Place],
+        visited: Sequence[GatewayPlace],
         here: Identity,
         connection: EngineConnection | None,
         unsaved: Callable[[Target], Sequence[str]],
@@ -185,7 +185,7 @@ class GatewaysScreen(FullScreen[GatewayChoice]):
         self._connection = connection
         self._unsaved_at = unsaved
         self._unsaved: dict[str, Sequence[str]] = {}
-        self._places: dict[str, Place] = {}
+        self._places: dict[str, GatewayPlace] = {}
         self._marked: set[str] = set()
         self._answers: dict[str, GatewayAnswer] = {}
         self._file_problem = ""
@@ -233,7 +233,7 @@ class GatewaysScreen(FullScreen[GatewayChoice]):
                 if place.target is not None and place.identity != self._here:
                     group.create_task(self._ask(place.name, place.target, room))
 
-    def _unsaved_texts(self, places: Sequence[Place]) -> dict[str, Sequence[str]]:
+    def _unsaved_texts(self, places: Sequence[GatewayPlace]) -> dict[str, Sequence[str]]:
         return {place.name: self._unsaved_at(place.target) for place in places if place.target is not None}
 
     async def _ask(self, name: str, target: Target, room: asyncio.Semaphore) -> None:
@@ -302,14 +302,14 @@ class GatewaysScreen(FullScreen[GatewayChoice]):
     # Showing.
 
     @property
-    def _place(self) -> Place | None:
+    def _place(self) -> GatewayPlace | None:
         """The one under the cursor."""
         return self._places.get(self._table.current or "")
 
     def _name_here(self) -> str | None:
         return next((place.name for place in self._places.values() if place.identity == self._here), None)
 
-    def _answer(self, place: Place) -> GatewayAnswer:
+    def _answer(self, place: GatewayPlace) -> GatewayAnswer:
         if place.target is None:
             return GatewayAnswer(FailureKind.NOT_SET_UP, sentence=place.problem)
         if place.identity != self._here:
@@ -348,7 +348,7 @@ class GatewaysScreen(FullScreen[GatewayChoice]):
             f"They are kept in {sanitise_line(str(settings_file()))}; gatewright help gateways has more."
         )
 
-    def _row(self, place: Place) -> TableRow:
+    def _row(self, place: GatewayPlace) -> TableRow:
         answer = self._answer(place)
         here, unsaved = place.identity == self._here, self._unsaved.get(place.name)
         mark = f"{'>' if here else ' '}{'*' if unsaved else ' '}{'x' if place.name in self._marked else ' '}"
