@@ -24,7 +24,7 @@ from tui.connection import EngineConnection, problems_told
 from tui.screens.dialogs import AskScreen, ReportScreen
 from tui.screens.full_screen import FullScreen
 from tui.text.audit_query import AuditSearch, parse_audit_search
-from tui.text.audit_record import record_text
+from tui.text.audit_record import DIGEST, VERIFIED_AT_ONCE, is_head, record_text
 from tui.text.formats import clock
 from tui.text.run_query import BadSearch
 from tui.text.sanitise import sanitise_line
@@ -38,14 +38,8 @@ PAGE = 100
 SEARCH_AFTER = 0.15
 """Seconds without a key after which the engine is asked."""
 
-AT_A_TIME = 50_000
-"""Records that are verified in one answer: less than a second, after which it is shown how far it is."""
-
 EXPORT_PAGE, MOST_EXPORTED = 500, 100_000
 """Records that are asked for at a time for a file, and that one file takes at most."""
-
-HEAD = 64
-"""Hexadecimal digits of a head."""
 
 NO_MATCH = "No record matches. / changes the search, Esc goes back to the records."
 
@@ -193,21 +187,21 @@ class AuditScreen(FullScreen[None]):
     async def _compare_head(self) -> None:
         head, problem = "", ""
         while True:
-            question = f"Head to find in the record, {HEAD} hexadecimal digits"
+            question = f"Head to find in the record, {DIGEST} hexadecimal digits"
             answer = await self.app.push_screen_wait(AskScreen(question, head, problem))
             if answer is None:
                 return
             head = answer.strip().lower()
-            if len(head) == HEAD and set(head) <= set("0123456789abcdef"):
+            if is_head(head):
                 break
-            problem = f"A head has {HEAD} hexadecimal digits; this has {len(head)} characters."
+            problem = f"A head has {DIGEST} hexadecimal digits; this has {len(head)} characters."
         await self._verify(head)
 
     async def _verify(self, head: str) -> None:
         """Look at the record piece by piece, and tell how far that is."""
         found = AuditCheck(0, "", next_after=0)
         while found.next_after is not None:
-            params = AuditVerifyParams(after=found.next_after, most=AT_A_TIME, head=head)
+            params = AuditVerifyParams(after=found.next_after, most=VERIFIED_AT_ONCE, head=head)
             found = await self._connection.client.call(AUDIT_VERIFY, params)
             key = action("stop_audit").key
             self._show_remark(f"verified {found.checked:,} of {found.records:,} records   {key} stops")
