@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import ClassVar
 
 import msgspec
@@ -23,6 +23,7 @@ from tui.background import in_place_of_the_last
 from tui.connection import EngineConnection, problems_told
 from tui.screens.dialogs import AskScreen, ReportScreen
 from tui.screens.full_screen import FullScreen
+from tui.screens.new_file import write_new
 from tui.text.audit_query import AuditSearch, parse_audit_search
 from tui.text.audit_record import DIGEST, VERIFIED_AT_ONCE, is_head, record_text
 from tui.text.formats import clock
@@ -220,7 +221,7 @@ class AuditScreen(FullScreen[None]):
         while (answer := await self.app.push_screen_wait(AskScreen(question, name, problem))) is not None:
             name = answer
             try:
-                await asyncio.to_thread(_write_new, name, records[::-1])
+                await asyncio.to_thread(write_new, name, _lines(records[::-1]))
             except FileExistsError:
                 problem = "That file is there already and was left alone; name another one."
             except OSError as error:
@@ -303,21 +304,6 @@ def _verdict(found: AuditCheck) -> Sequence[str]:
     return [*lines, *([found.copies] if found.copies else [])]
 
 
-def _write_new(name: str, records: Sequence[AuditRecord]) -> None:
-    """Write a new file that only its owner reads, a record a line; leave nothing of it if that fails.
-
-    Raises:
-        FileExistsError: Something has that name.
-        OSError: It cannot be written.
-    """
-    name = os.path.expanduser(name)
-    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            for record in records:
-                file.write(json.dumps(msgspec.to_builtins(record), ensure_ascii=True) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        os.unlink(name)
-        raise
+def _lines(records: Iterable[AuditRecord]) -> Iterator[bytes]:
+    for record in records:
+        yield f"{json.dumps(msgspec.to_builtins(record), ensure_ascii=True)}\n".encode()
