@@ -219,7 +219,7 @@ async def copy(
         common: What both had; it notes what both have now.
         over: Beginnings of hashes of texts that may be replaced: the caller has seen them.
         dry_run: Decide and write nothing.
-        place: Where the target is, as sentences call it.
+        place: Where the target is, as sentences call it: here or there.
     """
     try:
         text, digest = await origin.text(path)
@@ -234,7 +234,8 @@ async def copy(
                 told = f"The text {place} ({base[:SHOWN]}) is newer: it grew out of the other one."
                 return CopyResult(path, CopyState.OLDER, digest, base, told)
             if not seen:
-                told = f"The text {place} ({base[:SHOWN]}) was changed by itself."
+                other = "there" if place == "here" else "here"
+                told = f"The text {place} ({base[:SHOWN]}) is one that was never {other}."
                 return CopyResult(path, CopyState.CONFLICT, digest, base, told)
         state = CopyState.NEW if base is None else CopyState.REPLACED
         if dry_run:

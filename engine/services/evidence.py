@@ -338,7 +338,7 @@ class EvidenceService:
             if name != DEFAULT:
                 notes.add(f"The environment {name} is not there any longer.")
             return found | {"python": usual.version if name == DEFAULT else "", "packages": []}
-        if not record.managed:
+        if not record.managed and record.requirements:
             notes.add(f"The environment {name} was installed into by hand, so its packages have no lock.")
         lock = record.lock.encode()
         return found | {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -186,6 +187,26 @@ async def test_packages_that_were_changed_since_are_not_taken_for_those_of_then(
     [number] = found["interpreter"]["changed_since"]
     assert any(f"has changed since the run (audit records {number})" in note for note in found["notes"])
     assert number in found["audit"]["about"]
+
+
+@pytest.mark.parametrize("installed", [(), ("six==1.16",)])
+async def test_only_packages_that_are_there_were_installed_by_hand(engine: Engine, installed: tuple[str, ...]) -> None:
+    run = await engine.execute("result = 1")
+    folder = engine.project.root / ".gatewright" / "envs"
+    build = folder / "builds" / "20260101-000000-0a0a0a0a"
+    (build / "bin").mkdir(parents=True)
+    (build / "bin" / "python").symlink_to(sys.executable)
+    kept = {"format": 1, "name": "default", "python": sys.executable, "version": "3.11.7", "managed": False}
+    (build / "gatewright.json").write_text(json.dumps(kept | {"requirements": installed}))
+    (folder / "default").rename(folder / "aside")
+    (folder / "default").symlink_to(build.relative_to(folder))
+    try:
+        notes = (await evidence(engine, run.id)).evidence["notes"]
+    finally:
+        (folder / "default").unlink()
+        (folder / "aside").rename(folder / "default")
+        shutil.rmtree(build)
+    assert any("was installed into by hand" in note for note in notes) is bool(installed)
 
 
 async def test_a_run_that_goes_on_or_is_none_is_refused_in_a_sentence(engine: Engine) -> None:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -245,6 +246,7 @@ def test_what_cannot_be_a_service_is_refused_and_changes_nothing(
     with pytest.raises(LaunchError) as caught:
         image.install(**wanted)
     assert says in caught.value.message
+    assert wanted or "--id ID" in (caught.value.hint or ""), "the help says that an ID is enough"
     assert caught.value.hint
     assert sorted(image.root.rglob("*")) == before
 
@@ -277,6 +279,12 @@ def test_a_project_with_an_engine_is_refused_until_that_ends(tmp_path: Path) -> 
         with pytest.raises(LaunchError, match=rf"An engine serves \S+ already, process {held.pid}\."):
             installing._check_free(service, tmp_path, staged=False, active=False)
         installing._check_free(service, tmp_path, staged=False, active=True)
+        wanted = Wanted(id="x", project=PurePosixPath(tmp_path))
+        with pytest.raises(LaunchError, match="An engine serves"):
+            plan_installation(Host(False), wanted)
+        looked = plan_installation(Host(False), replace(wanted, looks=True))
+        assert any(note.startswith("An engine serves") and "engine stop" in note for note in looked.notes)
+        assert looked.files, "what would be written can be looked at"
     finally:
         held.communicate(b"", timeout=20)
     installing._check_free(service, tmp_path, staged=False, active=False)

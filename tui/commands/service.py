@@ -97,6 +97,7 @@ def install(
             writable=tuple(map(_absolute, writable)) or None,
             log_file=None if journal_only is None else not journal_only,
             start=not no_start,
+            looks=print_only,
         )
         plan = plan_installation(host, wanted)
         _carry_out(invocation, plan, host, act="install", done="installed", print_only=print_only, yes=yes)

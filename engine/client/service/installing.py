@@ -44,6 +44,7 @@ class WantedService:
     Attributes:
         project: Absolute.
         writable: Further places that runs may write to.
+        looks: Nothing will be done now: an engine that would have to end first is told in a note.
     """
 
     id: str | None = None
@@ -53,6 +54,7 @@ class WantedService:
     writable: tuple[PurePosixPath, ...] | None = None
     log_file: bool | None = None
     start: bool = True
+    looks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +125,15 @@ def plan_installation(host: ServiceHost, wanted: WantedService) -> ServicePlan:
             5,
         )
     active = not host.staged and host.answers("is-active", service.name)
-    _check_free(service, project, staged=host.staged, active=active)
-    return _Installing(host, service, unit, there, active=active, start=wanted.start).plan()
+    notes: tuple[str, ...] = ()
+    try:
+        _check_free(service, project, staged=host.staged, active=active)
+    except LaunchError as error:
+        if not wanted.looks:
+            raise
+        notes = (f"{error.message} {error.hint}.",)
+    plan = _Installing(host, service, unit, there, active=active, start=wanted.start).plan()
+    return replace(plan, notes=(*notes, *plan.notes))
 
 
 def plan_removal(host: ServiceHost, wanted: WantedService, *, keep_settings: bool) -> ServicePlan:
@@ -162,7 +171,8 @@ def _chosen(host: ServiceHost, wanted: WantedService, before: Service | None) ->
     if project is None and host.system and id_:
         project = STATE / id_
     if project is None:
-        raise LaunchError("No project is named.", "Name its folder: --project DIR", USAGE)
+        also = ", or give it a name, and it gets a project of its own: --id ID" if host.system else ""
+        raise LaunchError("No project is named.", f"Name its folder: --project DIR{also}", USAGE)
     service = Service(
         id=id_,
         project=project,
