@@ -13,10 +13,13 @@ import pytest
 from cli_support import PROGRAM, in_terminal
 from hostile_gateway import HostileGateway, hostile_gateway, said, streamed
 
+from engine import evidence_check
 from engine.client import calls, fleet
 from engine.client.fleet import FailureKind, FleetRun
 from engine.client.gateways import Gateway
+from engine.evidence_check import AUDIT_FIELDS, content, digest, sealed
 from engine.models.runs import RunKind, RunRequest
+from store.audit_chain import digest as audit_digest
 from tui import cli
 from tui.commands.invocation import Invocation
 
@@ -79,6 +82,26 @@ def here(capfd: pytest.CaptureFixture[str]) -> Call:
         return (code, *capfd.readouterr())
 
     return call
+
+
+RECORD = ("7" * 64, "ada", 1000, "cli", "run", "#3 a.py", "{}")
+"""Of an audit, without its number and time."""
+
+
+def other_evidence() -> bytes:
+    """Evidence that fits together, of run 3."""
+    text = content(b"result = 1\n") | {"sha256": digest(b"result = 1\n"), "size": 11}
+    prev, *rest = RECORD
+    values = (7, 1.5, *rest, prev)
+    record = dict(zip((*AUDIT_FIELDS, "sha256"), (*values, audit_digest(*values)), strict=True))
+    return sealed(
+        {
+            "run": {"id": 3, "name": "a.py", "actor": "ada", "grants": [], "shared": [], "code_sha256": text["sha256"]},
+            "code": text, "shared": [], "inputs": {"sha256": None}, "output": {"stdout": {}, "stderr": {}},
+            "result": {}, "approval": None, "interpreter": {},
+            "audit": {"head": {"seq": 7, "sha256": record["sha256"]}, "records": [record], "about": [7]},
+        }
+    )  # fmt: skip
 
 
 DEEP = b'{"unknown":' + b"[" * 500_000 + b"]" * 500_000 + b"}"
@@ -219,6 +242,30 @@ def test_a_record_that_is_too_large_to_be_held_is_told(
             "    Look there: gatewright --gateway large runs list\n" in out
         )
         assert here("eval", "1", "--gateway", "large")[0] == 0, "of one alone it is taken"
+
+
+def test_evidence_that_a_gateway_makes_up_is_not_kept(
+    named: Callable[..., None], here: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless(*_: object) -> Iterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+        while True:
+            yield b" " * 65536
+
+    def serving(made: Callable[..., Iterable[bytes]]) -> Any:
+        return lambda _, target, __: made() if "/evidence" in target else None
+
+    monkeypatch.setattr(evidence_check, "MAX_FILE", 1 << 20)
+    for made, sentence in (
+        (endless, "it is larger than 1.0 MiB"),
+        (lambda: said(other_evidence()), "it is about another run than 41"),
+        (lambda: said(b"{}"), "it does not say that it is"),
+    ):
+        with hostile_gateway(serving(made)) as gateway:
+            named(one=gateway)
+            code, out, err = here("evidence", "41", "--gateway", "one")
+            assert (code, out, sentence in err) == (1, "", True), err
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["a.token"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of other accounts")
