@@ -290,6 +290,8 @@ def _parsed(path: Path, text: str) -> dict[str, Gateway]:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _wrong(f"{path} is no valid TOML: {error}.", WRITE_ONE) from None
+    except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists without end
+        raise _wrong(f"{path} holds what no list of gateways has.", WRITE_ONE) from None
     for key in found:
         if key != TABLE:
             raise _wrong(

@@ -8,10 +8,11 @@ among ``notes`` says so, and what is missing is said there, too.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -162,7 +163,9 @@ class EvidenceService:
             "approval": None if approval is None else _approval(approval),
             "interpreter": await self._interpreter(info, ran, notes),
         }
-        body["audit"] = await self._audited(info, ran, body["interpreter"]["environment"], notes)
+        environment = body["interpreter"]["environment"]
+        body = await asyncio.to_thread(_without_secrets, body, self._audit.without_secrets, notes)
+        body["audit"] = await self._audited(info, ran, environment, notes)
         body["notes"] = notes.sentences
         file = await asyncio.to_thread(sealed, body)
         told = {"file": await asyncio.to_thread(digest, file), "inputs": params.inputs, "output": params.output}
@@ -385,6 +388,29 @@ class EvidenceService:
             "records": [_record(row) for row in rows],
             "about": sorted({row.seq for row in found}),
         }
+
+
+def _without_secrets(value: Any, hide: Callable[[str], str], notes: Notes) -> Any:  # noqa: ANN401 - JSON
+    """Return what is told without values of the project's secrets: of a content that has one only its hash is left."""
+    if isinstance(value, str):
+        return hide(value)
+    if isinstance(value, list):
+        return [_without_secrets(one, hide, notes) for one in value]
+    if not isinstance(value, dict):
+        return value
+    names = ("text", "base64") if "sha256" in value else ()
+    told = {name for name in names if name in value and (text := _text_of(name, value[name])) != hide(text)}
+    if told:
+        notes.add(f"A content holds the value of a secret, so only its hash is here: SHA-256 {value['sha256']}.")
+    return {
+        name: one if name in names else _without_secrets(one, hide, notes)
+        for name, one in value.items()
+        if name not in told
+    }
+
+
+def _text_of(name: str, held: str) -> str:
+    return held if name == "text" else base64.b64decode(held).decode("utf-8", "replace")
 
 
 def _run(info: RunInfo) -> dict[str, Any]:

@@ -12,8 +12,9 @@ import textwrap
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 import pytest
 import pytest_asyncio
 from cli_support import PROGRAM, CliProject, cli_project
@@ -21,6 +22,7 @@ from package_index import Release, package_index
 
 import tui
 from engine import Engine
+from engine.client.client import EngineClient
 from engine.config import PackagesSection, Settings
 from engine.evidence_check import CheckedEvidence, check, digest, sealed
 from engine.models.access import TokenRequest
@@ -28,9 +30,12 @@ from engine.models.engine import PruneRequest
 from engine.models.permissions import ApproveRequest, Grant
 from engine.models.runs import RunKind, RunRequest
 from engine.models.scripts import SaveRequest
+from engine.models.secrets import SecretValue
+from engine.registry.engine import AuditParams
 from engine.registry.evidence import EvidenceParams
 from engine.services.access import ServiceError
 from store.errors import LowDisk
+from tui.commands.evidence import _unknown
 
 SECRET = "geheim-4711"
 
@@ -137,6 +142,26 @@ async def test_texts_of_what_went_in_and_out_come_only_when_they_are_asked_for_a
     assert json.loads(found["inputs"]["text"])["params"] == {"n": 4}
     for file in (short, long):
         assert SECRET.encode() not in file
+
+
+async def test_no_value_of_a_secret_is_in_it_wherever_that_stands(engine: Engine) -> None:
+    """In the text itself, its output and result, and in words of its error, which are told in any case."""
+    secret = "wasser-0815"
+    run = await engine.execute(f"print('{secret}')\nresult = [b'\\xff{secret}'.hex()]\nraise ValueError('{secret}!')")
+    kept = await made(engine, run.id, inputs=True, output=True)
+    assert secret.encode() in kept, "nobody knows yet that it is one"
+    await engine.secrets.set("plc", SecretValue(value=secret), engine.owner, "cli")
+    file = await made(engine, run.id, inputs=True, output=True)
+    assert secret.encode() not in file
+    found = check(file)
+    assert found.problems == []
+    assert found.evidence["code"] == {
+        name: value for name, value in check(kept).evidence["code"].items() if name != "text"
+    }
+    assert found.evidence["run"]["error"]["message"] == "***!"
+    notes = [note for note in found.evidence["notes"] if "only its hash is here" in note]
+    assert any(found.evidence["code"]["sha256"] in note for note in notes)
+    await engine.secrets.delete("plc", engine.owner, "cli")
 
 
 async def test_every_record_of_the_audit_is_as_the_engine_has_it_and_the_file_itself_is_on_record(
@@ -310,6 +335,30 @@ async def test_the_command_writes_a_file_that_is_verified_elsewhere_and_no_more_
         assert verified(tmp_path / "nothing", elsewhere).returncode == 2
 
     await asyncio.to_thread(work)
+
+
+class Asked:
+    """An engine's answers without the way to it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def call(self, _: object, params: AuditParams) -> Any:
+        return await self._engine.audit.list(self._engine.owner, **msgspec.structs.asdict(params))
+
+
+async def test_a_forged_file_whose_hash_is_the_name_of_a_script_is_still_unknown(engine: Engine, watch: int) -> None:
+    """The audit has that hash then, in a record about evidence: that of another run."""
+    body = {key: value for key, value in check(await made(engine, watch)).evidence.items() if key != "sha256"}
+    forged = sealed({**body, "made": {**body["made"], "by": "another"}})
+    name = f"{digest(forged)}.py"
+    await engine.scripts.save(name, SaveRequest(text="result = 1\n"), engine.owner)
+    run = await engine.call_script(name)
+    true = check(await made(engine, run.id))
+    assert check(forged).problems == []
+    asked = cast(EngineClient, Asked(engine))
+    assert await _unknown(asked, true) == []
+    assert await _unknown(asked, check(forged)) == ["The audit of the engine has no record that it made this file."]
 
 
 @pytest.mark.slow

@@ -121,6 +121,8 @@ def test_the_file_is_in_the_users_settings_folder(tmp_path: Path, monkeypatch: p
         ("[gateways.'@a']\nproject = '@a'", "'@a' cannot be the name of a gateway", ""),
         ('[gateways.a]\nproject = "@a\\u001b[2J"', "project is no line of text", ""),
         ("[gateways.a]\nproject = '@a'\n[gateways.a]\nproject = '@b'", "is no valid TOML", ""),
+        ("[gateways]\na = " + "[" * 20_000 + "]" * 20_000, "holds what no list of gateways has", "gatewright help"),
+        ("[gateways]\na = " + "1" * 5_000, "holds what no list of gateways has", "gatewright help gateways"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(file: Path, text: str, sentence: str, hint: str) -> None:

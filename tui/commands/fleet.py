@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 INDENT = "  "
 
+LAST = 4096
+"""Characters of an answer that its last line is looked for in."""
+
 PAUSE = 0.1
 """Seconds between two changes of the line that says what is waited for."""
 
@@ -283,7 +286,7 @@ class _Report:
                     out.line(paragraph(failure.hint, INDENT * 2, width=width))
             return
         text = group.difference or _whole_text(group.run, width)
-        for line in text.removesuffix("\n").split("\n") if text else ():
+        for line in _lines(text):
             out.line(INDENT + line)
 
     def _notes(self, groups: Sequence[Group]) -> Iterable[str]:
@@ -323,6 +326,16 @@ class _Report:
         }
 
 
+def _lines(text: str) -> Iterator[str]:
+    """Yield the lines of a text one at a time: a list of them would take many times what the text takes."""
+    begin = 0
+    while begin < len(text):
+        end = text.find("\n", begin)
+        end = len(text) if end < 0 else end
+        yield text[begin:end]
+        begin = end + 1
+
+
 def _in_a_line(answer: Answer) -> str:
     """Say how one gateway's run ended, or why there is none."""
     if answer.failure is not None:
@@ -331,7 +344,7 @@ def _in_a_line(answer: Answer) -> str:
     if run is None:
         return ""
     took = "" if run.duration is None else f"  {duration(run.duration)}"
-    lines = answer_text(run).splitlines()
+    lines = answer_text(run)[-LAST:].splitlines()
     last = "" if not lines else f"  {run.result if run.has_value and run.value is not None else lines[-1]}"
     return f"{run.outcome}{took}{last}"
 
