@@ -279,10 +279,10 @@ def test_a_project_with_an_engine_is_refused_until_that_ends(tmp_path: Path) -> 
         with pytest.raises(LaunchError, match=rf"An engine serves \S+ already, process {held.pid}\."):
             installing._check_free(service, tmp_path, staged=False, active=False)
         installing._check_free(service, tmp_path, staged=False, active=True)
-        wanted = Wanted(id="x", project=PurePosixPath(tmp_path))
+        wanted = WantedService(id="x", project=PurePosixPath(tmp_path))
         with pytest.raises(LaunchError, match="An engine serves"):
-            plan_installation(Host(False), wanted)
-        looked = plan_installation(Host(False), replace(wanted, looks=True))
+            plan_installation(ServiceHost(False), wanted)
+        looked = plan_installation(ServiceHost(False), replace(wanted, looks=True))
         assert any(note.startswith("An engine serves") and "engine stop" in note for note in looked.notes)
         assert looked.files, "what would be written can be looked at"
     finally:
