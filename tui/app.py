@@ -244,10 +244,10 @@ class GatewrightApp(App[int]):
             self._show_gateways()
 
     def _show_gateways(self) -> Screen[GatewayChoice]:
-        from tui.screens.gateways import GatewaysScreen, Place, identity_of
+        from tui.screens.gateways import GatewayPlace, GatewaysScreen, identity_of
 
         here = self._visits.current
-        visited = [Place(visit.name, visit.target.name, target=visit.target) for visit in self._visits]
+        visited = [GatewayPlace(visit.name, visit.target.name, target=visit.target) for visit in self._visits]
         if visited[0].target is not None and visited[0].target.folder is not None:
             visited[0] = replace(visited[0], name="this project")
         screen = GatewaysScreen(visited, identity_of(here.target), here.connection, self._visits.unsaved)

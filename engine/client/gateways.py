@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.client.starter import LaunchError
+from engine.user_folders import settings_home
 
 if TYPE_CHECKING:
     from engine.client.target import Target
@@ -226,8 +227,7 @@ class Gateways:
 
 def settings_file() -> Path:
     """Return where the user's gateways are written."""
-    home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(home).expanduser() / "gatewright" / FILE
+    return settings_home() / "gatewright" / FILE
 
 
 def _wrong(sentence: str, hint: str | None = None) -> LaunchError:
@@ -290,6 +290,8 @@ def _parsed(path: Path, text: str) -> dict[str, Gateway]:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _wrong(f"{path} is no valid TOML: {error}.", WRITE_ONE) from None
+    except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists without end
+        raise _wrong(f"{path} holds what no list of gateways has.", WRITE_ONE) from None
     for key in found:
         if key != TABLE:
             raise _wrong(

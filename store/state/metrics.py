@@ -97,7 +97,8 @@ class EndedRun(msgspec.Struct, frozen=True):
     outcome: str
     finished_at: float
     started: bool
-    duration: float
+    duration: float | None
+    """Seconds; None of a run that ended with its engine, whose end is not known."""
     repeated: int
     """Runs without a record of their own that are counted in this one."""
     repeated_total: float
@@ -115,7 +116,7 @@ class Part:
 
 _SPAN = SpanRow.__struct_fields__
 _GROUP = GroupRow.__struct_fields__
-_RUN = "id, kind, name, actor, coalesce(outcome, ''), finished_at, started_at IS NOT NULL, coalesce(duration, 0)"
+_RUN = "id, kind, name, actor, coalesce(outcome, ''), finished_at, started_at IS NOT NULL, duration"
 _SUMS = "name, sum(total), sum(successful), sum(cancelled), sum(timed), sum(duration), max(last_at)"
 
 
@@ -403,5 +404,5 @@ def _ended(connection: sqlite3.Connection, row: Sequence[Any]) -> EndedRun:
     query = "SELECT runs - 1, total FROM run_condensed WHERE run_id = ?"
     more, total = connection.execute(query, (row[0],)).fetchone() or (0, 0.0)
     run_id, kind, name, actor, outcome, finished_at, started, duration = row
-    more, total = max(0, more), max(0.0, total - duration)
+    more, total = max(0, more), max(0.0, total - (duration or 0.0))
     return EndedRun(run_id, kind, name, actor, outcome, finished_at, bool(started), duration, more, total)

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import msgspec
 
-from engine.client.answers import EngineError, EngineUnreachable
+from engine.client.answers import EngineError, EngineUnreachable, UnusableAnswer
 from engine.client.client import EngineClient
 from engine.client.launch import LaunchError
 from engine.client.runs import RunEvent
@@ -218,7 +218,7 @@ class _Follower:
                 else:
                     self._output(event)
         except EngineUnreachable as error:
-            if self.info is None:
+            if self.info is None or isinstance(error, UnusableAnswer):
                 raise CommandError(
                     error.message, hint=error.hint, exit_code=exit_codes.UNREACHABLE, code="unreachable"
                 ) from None

@@ -132,8 +132,8 @@ class PoolScreen(FullScreen[int | None]):
     async def _load_figures(self, *, history: bool) -> bool:
         """Show what the engine says; return whether it refuses."""
         client = self._connection.client
+        # A token for some scripts sees neither slots nor alerts, and did not ask for them.
         narrow = self._connection.pool is None
-        """A token for some scripts sees neither slots nor alerts, and did not ask for them."""
         try:
             metrics = await client.call(METRICS)
             self._use = None if narrow else await self._used()

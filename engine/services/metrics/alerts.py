@@ -130,7 +130,7 @@ def findings_of(metrics: EngineMetrics, pool: PoolInfo, troubles: Iterable[Findi
         yield Finding(
             "failures",
             AlertSeverity.WARNING,
-            f"{rate:.0f} % of the runs of the last minute failed: look at their errors with gatewright runs list.",
+            f"{rate:.0f} % of the runs of the last minute failed: gatewright stats --by error says how.",
         )
     timed = sum(minute.outcomes.values()) - minute.cancelled
     if minute.p95_ms is not None and minute.p95_ms > SLOW_MS and min(timed, minute.dispatched) >= TIMED:

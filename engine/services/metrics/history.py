@@ -417,8 +417,9 @@ def _counted_again(ended: Sequence[EndedRun], size: int) -> tuple[list[SpanRow],
         tally.last_at = run.finished_at
         if run.outcome == Outcome.CANCELLED or not run.started:
             continue
-        us = int(run.duration * US)
-        tally.time(us, bin_of(us))
+        if run.duration is not None:
+            us = int(run.duration * US)
+            tally.time(us, bin_of(us))
         if run.repeated:
             us = int(run.repeated_total / run.repeated * US)
             tally.time(us, bin_of(us), run.repeated)

@@ -121,6 +121,8 @@ def test_the_file_is_in_the_users_settings_folder(tmp_path: Path, monkeypatch: p
         ("[gateways.'@a']\nproject = '@a'", "'@a' cannot be the name of a gateway", ""),
         ('[gateways.a]\nproject = "@a\\u001b[2J"', "project is no line of text", ""),
         ("[gateways.a]\nproject = '@a'\n[gateways.a]\nproject = '@b'", "is no valid TOML", ""),
+        ("[gateways]\na = " + "[" * 20_000 + "]" * 20_000, "holds what no list of gateways has", "gatewright help"),
+        ("[gateways]\na = " + "1" * 5_000, "holds what no list of gateways has", "gatewright help gateways"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(file: Path, text: str, sentence: str, hint: str) -> None:
@@ -305,7 +307,7 @@ entries = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(entries, max_size=4, unique_by=lambda one: one.name), entries)
 def test_what_was_added_is_read_and_what_is_removed_leaves_the_rest(
     tmp_path_factory: pytest.TempPathFactory, others: list[Gateway], one: Gateway
