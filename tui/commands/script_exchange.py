@@ -376,7 +376,7 @@ def _with_both(invocation: Invocation, selection: str, work: Callable[[Sides], A
     from tui.commands.session import refusals
 
     with refusals():
-        gateways = Gateways.load().chosen(selection)
+        gateways = Gateways.load().asked(selection, invocation.streams.notify)
         return asyncio.run(_session(gateways, invocation.target(), work, invocation.streams))
 
 
