@@ -358,7 +358,7 @@ async def _readable(path: str, origins: Iterable[tuple[Side, Theirs]], here: Scr
             with suppress(EngineError):  # copying it says so
                 await store.text(path)
                 if path in here.infos and here.infos[path].sha256 != store.infos[path].sha256:
-                    await store.past(path)
+                    await store.had(path, here.infos[path].sha256)
         except EngineUnreachable as error:
             side.failure = failure_of(error)
         else:
@@ -391,7 +391,9 @@ async def _session(
         try:
             found = gateway.target(become=False)
             clients.append(client := await found.connect(CLIENT))
-            return Side(gateway.name, Theirs(await ScriptStore.of(client), CommonTexts(target.key, found.key)))
+            return Side(
+                gateway.name, Theirs(await ScriptStore.of(client, elsewhere=True), CommonTexts(target.key, found.key))
+            )
         except (EngineError, EngineUnreachable, LaunchError) as error:
             return Side(gateway.name, failure=failure_of(error))
 
