@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 from rich.text import Text
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import Screen
@@ -263,7 +263,8 @@ class PoolScreen(FullScreen[int | None]):
         self._show_reason(pool)
         self._refresh_ages()
 
-    def on_resize(self) -> None:
+    def on_resize(self, event: events.Resize) -> None:
+        super().on_resize(event)
         self._show_heading()
 
     def _show_heading(self) -> None:

@@ -136,9 +136,8 @@ def findings_of(metrics: EngineMetrics, pool: PoolInfo, troubles: Iterable[Findi
         yield Finding(
             "latency",
             AlertSeverity.WARNING,
-            f"{'One run in twenty' if timed >= 20 else f'One of {timed} runs'} took {minute.p95_ms / 1000:.1f} s or more "
-            "in the last minute: "
-            "see gatewright stats --by script for which.",
+            f"{'One run in twenty' if timed >= 20 else f'One of {timed} runs'} took {minute.p95_ms / 1000:.1f} s "
+            "or more in the last minute: see gatewright stats --by script for which.",
         )
     if minute.waits_timed_out or (minute.max_wait_ms or 0.0) > LONG_WAIT_MS:
         waited = f"{(minute.max_wait_ms or 0.0) / 1000:.1f} s"
