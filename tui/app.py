@@ -20,7 +20,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.theme import Theme
 
-from tui.actions import Scope, action, bindings
+from tui.actions import Scope, action, bindings, scope_of
 from tui.background import in_background
 from tui.console.screen import ConsoleScreen
 from tui.console.visits import Visit, Visits
@@ -211,7 +211,7 @@ class GatewrightApp(App[int]):
 
         connection = self._connection
         ask = None if connection is None else lambda: connection.client.call(MODULES, ModuleParams())
-        self.push_screen(HelpScreen(Editor.BINDINGS, ask))
+        self.push_screen(HelpScreen(Editor.BINDINGS, ask, scope_of(self.screen)))
 
     def action_palette(self) -> None:
         from tui.console.palette import ACTION, SCRIPT, action_entries, script_entries

@@ -80,6 +80,7 @@ def states(told: Any) -> dict[str, dict[str, str]]:
     return {side["name"]: {one["path"]: one["state"] for one in side["scripts"]} for side in told["gateways"]}
 
 
+@pytest.mark.slow
 def test_a_pushed_script_takes_its_shared_code_along_and_is_the_same_then(plant: Plant) -> None:
     plant.here.script("lib/pushed/deep.py", "Y = 2\n")
     plant.here.script("lib/pushed/__init__.py", "from .deep import Y\n")

@@ -282,6 +282,13 @@ def test_the_same_answers_are_one_and_the_other_is_a_difference(here: Any) -> No
     assert "not the same text ran everywhere: another one on gw-03" in err
 
 
+def test_what_is_meant_for_one_gateway_is_not_done_twice_there(three: Fleet, here: Any) -> None:
+    with three.also(f'[gateways.twin]\nproject = "{three.projects["gw-01"].root}/."\n'):
+        code, out, err = here("exec", "result = 1", "--on", "gw-01,twin", "--json")
+    assert (code, [one["gateway"] for one in json.loads(out)["answers"]]) == (0, ["gw-01"])
+    assert "twin is another name of gw-01, which is asked once" in err
+
+
 def test_a_program_gets_every_answer_and_the_groups(here: Any) -> None:
     code, out, err = here("run", "night/tag_check", "--on", "gw-03,gw-01", "--json")
     report = json.loads(out)

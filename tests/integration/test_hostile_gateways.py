@@ -174,6 +174,24 @@ def test_nothing_that_a_gateway_says_reaches_the_terminal_as_more_than_text(
             assert "\0gatewright: all is well" not in shown or "--out" not in words
 
 
+def test_what_can_be_done_next_is_told_for_the_same_engine(named: Callable[..., None], here: Call) -> None:
+    left = {**FINISHED, "files": [{"name": "a", "size": 7, "sha256": "0"}], "buffers": [{"name": "b", "size": 7}]}
+    hint = "Look: gatewright runs list; gatewright --project x runs list; gatewright token list"
+    refused = said({"error": "No.", "code": "no", "hint": hint}, 403)
+    with (
+        hostile_gateway(running(("finished", left))) as gateway,
+        hostile_gateway(lambda _, target, __: refused if "/runs" in target else None) as refusing,
+    ):
+        named(one=gateway, refusing=refusing)
+        _, _, err = here("eval", "1", "--gateway", "one")
+        assert "it left a file: gatewright --gateway one runs files 5 --out DIR\n" in err
+        assert "held for ten minutes: gatewright --gateway one runs buffers 5 --save NAME=PATH\n" in err
+        _, _, err = here("eval", "1", "--url", gateway.url, "--token-file", "a.token")
+        assert f"gatewright --url {gateway.url} --token-file a.token runs files 5 --out DIR\n" in err
+        _, _, err = here("eval", "1", "--gateway", "refusing")
+        assert hint.replace("gatewright runs", "gatewright --gateway refusing runs", 1) in err
+
+
 def test_files_of_a_gateway_stay_in_its_folder(named: Callable[..., None], here: Call, tmp_path: Path) -> None:
     for name in ("../../out", "/etc/gatewright-out", "a/../../out", "..", "a//b", ""):
         ended = {**FINISHED, "files": [{"name": name, "size": 7, "sha256": "0"}]}

@@ -176,6 +176,30 @@ def test_a_selection_that_is_not_there_chooses_nothing(file: Path, selection: st
     assert "There is no group @all" in refusal(lambda: Gateways(file, {}).chosen("@all")).message
 
 
+def test_a_gateway_with_two_names_is_asked_once_and_that_is_told(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "plant")
+    text = "".join(
+        f"[gateways.{name}]\n{place}\n"
+        for name, place in {
+            "a": 'url = "https://gw-01"\ntoken_file = "~/t"',
+            "again": 'url = "https://GW-01:443/"\ntoken_file = "~/x/../t"',
+            "viewer": 'url = "https://gw-01"\ntoken_file = "~/viewer"',
+            "other": 'url = "https://gw-01:9089"\ntoken_file = "~/t"',
+            "here": f'project = "{tmp_path}/plant"',
+            "linked": f'project = "{tmp_path}/link"',
+            "shared": 'project = "@a"',
+            "socket": f'socket = "{tmp_path}/a.sock"',
+            "twin": f'socket = "{tmp_path}/./a.sock"',
+        }.items()
+    )
+    told: list[str] = []
+    asked = Gateways.load(write(file, text)).asked("@all", told.append)
+    assert [one.name for one in asked] == ["a", "viewer", "other", "here", "shared", "socket"]
+    assert [line.split(",")[0] for line in told] == [
+        "again is another name of a", "linked is another name of here", "twin is another name of socket",
+    ]  # fmt: skip
+
+
 def test_a_file_that_others_may_write_is_not_used(file: Path) -> None:
     write(file, WHOLE).chmod(0o620)
     error = refusal(lambda: Gateways.load(file))

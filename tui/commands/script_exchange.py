@@ -360,7 +360,7 @@ async def _readable(
             with suppress(EngineError):  # copying it says so
                 await store.text(path)
                 if path in here.infos and here.infos[path].sha256 != store.infos[path].sha256:
-                    await store.past(path)
+                    await store.had(path, here.infos[path].sha256)
         except EngineUnreachable as error:
             side.failure = failure_of(error)
         else:
@@ -378,7 +378,7 @@ def _with_both(invocation: Invocation, selection: str, work: Callable[[Sides], A
     from tui.commands.session import refusals
 
     with refusals():
-        gateways = Gateways.load().chosen(selection)
+        gateways = Gateways.load().asked(selection, invocation.streams.notify)
         return asyncio.run(_session(gateways, invocation.target(), work, invocation.streams))
 
 
@@ -393,7 +393,9 @@ async def _session(
         try:
             found = gateway.target(become=False)
             clients.append(client := await found.connect(CLIENT))
-            return GatewaySide(gateway.name, Theirs(await ScriptStore.of(client), CommonTexts(target.key, found.key)))
+            return GatewaySide(
+                gateway.name, Theirs(await ScriptStore.of(client, elsewhere=True), CommonTexts(target.key, found.key))
+            )
         except (EngineError, EngineUnreachable, LaunchError) as error:
             return GatewaySide(gateway.name, failure=failure_of(error))
 

@@ -42,8 +42,8 @@ _COLUMNS = (
     Column("where"),
 )
 
-OWNER = "owner"
-"""The role of the user in a project's folder."""
+OWNER = "admin"
+"""The role of who comes by the project's folder: its owner."""
 
 
 HERE = "you are here"
@@ -366,6 +366,7 @@ class GatewaysScreen(FullScreen[GatewayChoice]):
             return
         unsaved = self._unsaved.get(place.name, ())
         facts = [
+            place.where,
             self._answer(place).sentence,
             f"Unsaved there: {_names(unsaved)}." if unsaved else "",
             f"Groups: {', '.join('@' + group for group in place.groups)}." if place.groups else "",
