@@ -11,8 +11,8 @@ engine. The format, version 1:
   its fields ``seq at actor uid source action subject detail prev`` in canonical form; ``prev`` is the hash of the
   record before it.
 
-Who changes a file and reckons every hash anew is found by what others have: the engine's audit holds the SHA-256 of the
-whole file (action ``evidence``), and the head of the audit is told to syslog.
+A file that was changed and has every hash computed again is found by what others have: the engine's audit holds the
+SHA-256 of the whole file (action ``evidence``), and the head of the audit is told to syslog.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def _seal_problems(evidence: Part, data: bytes) -> Iterator[str]:
     body = {key: value for key, value in evidence.items() if key != SEAL}
     try:
         if canonical(evidence) + b"\n" != data:
-            yield "The file was written anew or changed: it is not in the canonical form in which it was made."
+            yield "The file was written again or changed: it is not in the canonical form in which it was made."
         if digest(canonical(body)) != evidence.get(SEAL):
             yield "The file was changed: its content does not have the SHA-256 that it names."
     except (ValueError, RecursionError):
@@ -225,7 +225,7 @@ def _audit(evidence: Part) -> Iterator[str]:
 
 
 def _told_of_the_run(evidence: Part, records: Sequence[Part]) -> Iterator[str]:
-    """What the audit says about the run itself, held against the run's record."""
+    """Hold what the audit says about the run itself against the run's record."""
     run = evidence["run"]
     due = {**run, **{file["path"]: file["sha256"] for file in run["shared"]}}
     condensed = run.get("condensed")

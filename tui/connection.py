@@ -147,6 +147,11 @@ class EngineConnection:
             self.state, self._reason = ConnectionState.CONNECTING, ""
             await self._drop()
 
+    def aim(self, target: Target) -> None:
+        """Reach the engine in another way, at once if it is away."""
+        self._target = target
+        self.retry()
+
     def retry(self) -> None:
         """Try now, and start the engine even if somebody stopped it."""
         self._may_start = True

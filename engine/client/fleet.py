@@ -63,7 +63,7 @@ class FailureKind(StrEnum):
     NOT_SET_UP = "not set up"
     """What the user's file says of it cannot be used: no token, no such project."""
     REFUSED = "refused"
-    OTHER_VERSION = "of another version"
+    OTHER_VERSION = "other version"
     LATE = "no answer in time"
     UNUSABLE = "no usable answer"
     LOST = "lost"

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.client.starter import LaunchError
+from engine.user_folders import settings_home
 
 if TYPE_CHECKING:
     from engine.client.target import Target
@@ -261,8 +262,7 @@ class Gateways:
 
 def settings_file() -> Path:
     """Return where the user's gateways are written."""
-    home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(home).expanduser() / "gatewright" / FILE
+    return settings_home() / "gatewright" / FILE
 
 
 def _wrong(sentence: str, hint: str | None = None) -> LaunchError:

@@ -38,7 +38,7 @@ SHOWN = 8
 """Hexadecimal digits of a hash that are shown, and the least that name a text."""
 
 
-class Standing(StrEnum):
+class ScriptStanding(StrEnum):
     """How a script stands in two places."""
 
     SAME = "same"
@@ -58,14 +58,14 @@ class Compared:
     there: str | None
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> ScriptStanding:
         if self.here is None:
-            return Standing.ONLY_THERE
+            return ScriptStanding.ONLY_THERE
         if self.there is None:
-            return Standing.ONLY_HERE
+            return ScriptStanding.ONLY_HERE
         if not (self.here and self.there):
-            return Standing.UNREADABLE
-        return Standing.SAME if self.here == self.there else Standing.DIFFERS
+            return ScriptStanding.UNREADABLE
+        return ScriptStanding.SAME if self.here == self.there else ScriptStanding.DIFFERS
 
 
 class CopyState(StrEnum):
@@ -81,7 +81,7 @@ class CopyState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
+class CopyResult:
     """One script after it was to be copied.
 
     Attributes:
@@ -240,7 +240,7 @@ async def copy(
     over: Collection[str] = (),
     dry_run: bool = False,
     place: str = "there",
-) -> Copied:
+) -> CopyResult:
     """Copy one script, unless that would replace a text that neither the origin had nor the caller names.
 
     Args:
@@ -250,7 +250,7 @@ async def copy(
         common: What both had; it notes what both have now.
         over: Beginnings of hashes of texts that may be replaced: the caller has seen them.
         dry_run: Decide and write nothing.
-        place: Where the target is, as sentences call it.
+        place: Where the target is, as sentences call it: here or there.
     """
     try:
         text, digest = await origin.text(path)
@@ -258,24 +258,25 @@ async def copy(
         base = None if there is None else there.sha256
         if base == digest:
             common.note(path, digest)
-            return Copied(path, CopyState.SAME, digest, base)
+            return CopyResult(path, CopyState.SAME, digest, base)
         if base is not None and not base.startswith(tuple(over)):
             seen = base == common.of(path) or await origin.had(path, base)
             if not seen and (digest == common.of(path) or digest in await target.past(path)):
                 told = f"The text {place} ({base[:SHOWN]}) is newer: it grew out of the other one."
-                return Copied(path, CopyState.OLDER, digest, base, told)
+                return CopyResult(path, CopyState.OLDER, digest, base, told)
             if not seen:
-                told = f"The text {place} ({base[:SHOWN]}) was changed by itself."
-                return Copied(path, CopyState.CONFLICT, digest, base, told)
+                other = "there" if place == "here" else "here"
+                told = f"The text {place} ({base[:SHOWN]}) is one that was never {other}."
+                return CopyResult(path, CopyState.CONFLICT, digest, base, told)
         state = CopyState.NEW if base is None else CopyState.REPLACED
         if dry_run:
-            return Copied(path, state, digest, base)
+            return CopyResult(path, state, digest, base)
         info = await target.save(path, text, base)
         common.note(path, digest)
-        return Copied(info.path, state, digest, base, info.problem, info.needs_approval)
+        return CopyResult(info.path, state, digest, base, info.problem, info.needs_approval)
     except EngineError as error:
         state = CopyState.CONFLICT if error.code == "conflict" else CopyState.FAILED
-        return Copied(path, state, problem=error.message, status=error.status)
+        return CopyResult(path, state, problem=error.message, status=error.status)
 
 
 _AS_THEY_CAME = (DefaultState.CURRENT, DefaultState.LATER)

@@ -120,11 +120,11 @@ class Audit:
 
     async def newest(self, limit: int, before: int | None = None) -> list[AuditRow]:
         """Up to ``limit`` records, newest first, from the one below ``before`` on."""
-        below = before if before is not None else 1 << 62
+        below = 1 << 62 if before is None else min(before, (1 << 63) - 1)  # the largest integer that SQLite takes
         return [AuditRow(*row) for row in await self._rows("seq < ? ORDER BY seq DESC LIMIT ?", (below, limit))]
 
     async def find(self, wanted: AuditFilter, limit: int, before: int | None = None) -> list[AuditRow]:
-        """Up to ``limit`` of the records that are wanted, newest first, from the one below ``before`` on."""
+        """Return up to ``limit`` of the records that are wanted, newest first, from the one below ``before`` on."""
         first, last = await self._database.read(wanted.bounds)
         if before is not None:
             last = min(last, before - 1)

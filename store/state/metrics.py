@@ -7,13 +7,14 @@ writer knows.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 import sys
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from msgspec.structs import astuple, replace
@@ -96,7 +97,8 @@ class EndedRun(msgspec.Struct, frozen=True):
     outcome: str
     finished_at: float
     started: bool
-    duration: float
+    duration: float | None
+    """Seconds; None of a run that ended with its engine, whose end is not known."""
     repeated: int
     """Runs without a record of their own that are counted in this one."""
     repeated_total: float
@@ -112,11 +114,12 @@ class Part:
     until: int
 
 
-RowT = TypeVar("RowT", SpanRow, GroupRow)
-
 _SPAN = SpanRow.__struct_fields__
 _GROUP = GroupRow.__struct_fields__
-_RUN = "id, kind, name, actor, coalesce(outcome, ''), finished_at, started_at IS NOT NULL, coalesce(duration, 0)"
+_RUN = (
+    "id, kind, name, actor, coalesce(outcome, ''), finished_at, started_at IS NOT NULL, duration, "
+    "runs - 1, total FROM run LEFT JOIN run_condensed ON run_id = id"
+)
 _SUMS = "name, sum(total), sum(successful), sum(cancelled), sum(timed), sum(duration), max(last_at)"
 
 
@@ -133,14 +136,19 @@ class MetricRecords:
         )
         return None if row is None else float(row[0])
 
-    async def add(self, minutes: Sequence[SpanRow], groups: Sequence[GroupRow], through: float) -> None:
+    async def add(self, minutes: Sequence[SpanRow], groups: Sequence[GroupRow], through: float, now: float) -> None:
         """Add what happened in some minutes to all spans that hold them, in one transaction.
+
+        Args:
+            minutes: What happened.
+            groups: The same by script, caller and kind of failure.
+            through: When the last of these runs ended.
+            now: What is not kept as long as until then is not added.
 
         Raises:
             StoreError: Nothing of it was added.
         """
-        spans = _of_steps(minutes, SPAN_STEPS)
-        members = _of_steps(groups, tuple(GROUP_STEPS))
+        spans, members = await asyncio.to_thread(lambda: (_longer_spans(minutes), _longer_groups(groups, now)))
 
         def work(connection: sqlite3.Connection) -> None:
             _merge_spans(connection, spans)
@@ -201,15 +209,15 @@ class MetricRecords:
 
         Runs of the same end come together, so there may be more of them.
         """
-        query = f"SELECT {_RUN} FROM run WHERE finished_at > ? AND finished_at <= ? ORDER BY finished_at LIMIT ?"  # noqa: S608 - our own columns
-        rest = f"SELECT {_RUN} FROM run WHERE finished_at = ?"  # noqa: S608 - our own columns
+        query = f"SELECT {_RUN} WHERE finished_at > ? AND finished_at <= ? ORDER BY finished_at LIMIT ?"
+        rest = f"SELECT {_RUN} WHERE finished_at = ?"
 
         def work(connection: sqlite3.Connection) -> list[EndedRun]:
             rows = connection.execute(query, (after, until, limit)).fetchall()
             if len(rows) == limit:
                 last = rows[-1][5]
                 rows = [row for row in rows if row[5] != last] + connection.execute(rest, (last,)).fetchall()
-            return [_ended(connection, row) for row in rows]
+            return [_ended(row) for row in rows]
 
         return await self._database.read(work)
 
@@ -350,9 +358,23 @@ def _average(values: Iterable[tuple[float | None, int]]) -> float | None:
     return sum(value * weight for value, weight in read) / weights if weights else None
 
 
-def _of_steps(rows: Sequence[RowT], steps: Sequence[int]) -> list[RowT]:
-    """Return each row once for each step, with the beginning of the span that holds it."""
-    return [replace(row, step=step, at=row.at - row.at % step) for row in rows for step in steps]
+def _longer_spans(minutes: Sequence[SpanRow]) -> list[SpanRow]:
+    """Return what is to be added to the spans of each length, each of them once."""
+    found: dict[tuple[int, int], list[SpanRow]] = {}
+    for row in minutes:
+        for step in SPAN_STEPS:
+            found.setdefault((step, row.at - row.at % step), []).append(row)
+    return [replace(merged_spans(rows), step=step, at=at) for (step, at), rows in found.items()]
+
+
+def _longer_groups(groups: Sequence[GroupRow], now: float) -> list[GroupRow]:
+    """Return what is to be added to the groups of each length, each of them once, without what is not kept so long."""
+    found: dict[tuple[int, int, str, str], list[GroupRow]] = {}
+    for row in groups:
+        for step, kept in GROUP_STEPS.items():
+            if row.at >= now - kept:
+                found.setdefault((step, row.at - row.at % step, row.kind, row.name), []).append(row)
+    return [replace(merged_groups(rows), step=step, at=at) for (step, at, _, _), rows in found.items()]
 
 
 def _merge_spans(connection: sqlite3.Connection, rows: Iterable[SpanRow]) -> None:
@@ -381,9 +403,7 @@ def _merge_groups(connection: sqlite3.Connection, rows: Iterable[GroupRow]) -> N
         connection.execute(put, astuple(row if found is None else merged_group(GroupRow(*found), row)))
 
 
-def _ended(connection: sqlite3.Connection, row: Sequence[Any]) -> EndedRun:
-    query = "SELECT runs - 1, total FROM run_condensed WHERE run_id = ?"
-    more, total = connection.execute(query, (row[0],)).fetchone() or (0, 0.0)
-    run_id, kind, name, actor, outcome, finished_at, started, duration = row
-    more, total = max(0, more), max(0.0, total - duration)
+def _ended(row: Sequence[Any]) -> EndedRun:
+    run_id, kind, name, actor, outcome, finished_at, started, duration, repeated, sum_ = row
+    more, total = max(0, repeated or 0), max(0.0, (sum_ or 0.0) - (duration or 0.0))
     return EndedRun(run_id, kind, name, actor, outcome, finished_at, bool(started), duration, more, total)

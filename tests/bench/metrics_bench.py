@@ -7,7 +7,9 @@ durations as a busy plant has. The bars: figures of the console's pool screen wi
 within 50 ms, a scrape within 5 ms, 10 microseconds a run. Each question is asked several times; the middle one counts.
 Nothing here passes or fails.
 
-Two cores that eight others kept busy: BENCH_RESULT
+Two cores that eight others kept busy (load 7): the pool screen 2 ms, history of a day by minutes 22 ms and of 30 days
+38 ms, groups of 30 days 69 ms by script, 12 ms by caller and 10 ms by failure, lists of runs 0.1 to 14 ms, a scrape of
+200 scripts 1.6 ms, a minute of 1,000 runs written in 15 ms, 2.3 to 4.3 microseconds a run (1.8 without the groups).
 """
 
 from __future__ import annotations
@@ -184,14 +186,14 @@ async def measure(root: Path, runs: int, scripts: int) -> None:
             print(
                 f"{await timed(lambda params=params: engine.runs.find(params, owner), 5):8.1f} ms  runs list {params}"
             )
-        exposition = Exposition(SimpleNamespace(engine=engine))  # type: ignore[arg-type]
-        await exposition.text()
-        print(f"{await timed(exposition.text, 25):8.1f} ms  scrape")
         print(f"{await timed(lambda: history.keep(None), 5):8.1f} ms  a minute that nothing happened in is written")
         for number in range(1_000):
             history._runs.started(number)
             history._runs.ended(number, GroupKey(f"job{number % scripts}.py", "anna", "ok"), 0.1, now)
         print(f"{await timed(lambda: history.keep(None), 1):8.1f} ms  a minute of 1000 runs of {scripts} scripts")
+        exposition = Exposition(SimpleNamespace(engine=engine))  # type: ignore[arg-type]
+        await exposition.text()
+        print(f"{await timed(exposition.text, 25):8.1f} ms  scrape with {scripts} scripts")
     print(f"{cost_of_counting():8.1f} us  counting one run")
 
 

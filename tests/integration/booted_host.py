@@ -100,7 +100,15 @@ def booted_host() -> Iterator[BootedHost]:
 
 def _boot(hold: Path) -> str:
     """The script that makes the host and becomes its process 1."""
-    lines = ["mount -t tmpfs -o mode=755 none /run", "umount -l /sys/fs/cgroup", "mount -t cgroup2 none /sys/fs/cgroup"]
+    # systemd raises limits of the kernel when it boots, which are this host's, too.
+    lines = ["mount --bind /proc/sys /proc/sys", "mount -o remount,bind,ro /proc/sys"]
+    # Nor is the console of this host its own: systemd sets it up for itself.
+    lines.append(f"mount --bind {hold}/log /dev/console")
+    lines += [
+        "mount -t tmpfs -o mode=755 none /run",
+        "umount -l /sys/fs/cgroup",
+        "mount -t cgroup2 none /sys/fs/cgroup",
+    ]
     lines += ["mount -t tmpfs -o mode=755 none /mnt", "cp -a /etc/. /mnt", "mount --move /mnt /etc"]
     # Where the interpreter and this repository are, all accounts can go, and nothing of this host's own /tmp is there.
     trees = sorted(_needed())

@@ -25,6 +25,7 @@ from engine.models.scripts import SaveRequest
 from engine.registry import OPERATIONS
 from engine.registry.operation import Operation
 from engine.services.access import ServiceError
+from engine.services.tasks import Progress
 from store.errors import LowDisk
 from store.git.repository import GitRepo
 
@@ -236,18 +237,15 @@ async def the_engine(plant: Plant) -> None:
     await plant.do("pool.restart", slot=1)
     await plant.do("retention.prune", {})
     await plant.do("backup", name="one.gwbackup")
-    going, go_on = asyncio.Event(), asyncio.Event()
+    stopped = asyncio.Event()
 
-    async def work(_: object) -> None:
-        going.set()
-        await go_on.wait()
+    async def work(progress: Progress) -> None:
+        progress.on_stop = stopped.set
+        await stopped.wait()
 
     number, task = plant.engine.tasks.begin("waiting", plant.engine.owner, work)
-    await asyncio.wait_for(going.wait(), 20)
-    cancelling = asyncio.create_task(plant.do("tasks.cancel", task_id=number))
     await asyncio.sleep(0)
-    asyncio.get_running_loop().call_later(0.2, go_on.set)
-    await cancelling
+    await plant.do("tasks.cancel", task_id=number)
     await task
     await plant.do("engine.stop", {})
 
@@ -292,6 +290,14 @@ async def test_the_system_has_the_head_with_the_intent_before_an_admin_run_can_c
     assert f"record {intent.seq} head {intent.sha256} before " in line
     check = await plant.engine.audit.verify(plant.engine.owner, head=intent.sha256)
     assert (check.problem, check.head_at) == (None, intent.seq)
+
+
+async def test_the_systems_log_gets_no_secret_that_a_runs_name_has(plant: Plant) -> None:
+    heads(plant.log)
+    await plant.engine.audit.send_head("#7 deploy_ghp_0123456789abcdefghij.py")
+    [line] = heads(plant.log)
+    assert "#7 deploy_ghp_***" in line
+    assert "0123456789abcdefghij" not in line
 
 
 async def test_no_admin_run_begins_while_the_audit_cannot_be_written(

@@ -32,10 +32,15 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CliProject]:
     with cli_project(tmp_path_factory.mktemp("stats") / "plant", '[listen]\naddress = "127.0.0.1:0"\n') as made:
         made.script("night/two words.py", "import sys\nresult = 1\n")
         made.script("fails.py", "raise ValueError('no tags')\n")
-        for script, count in (("night/two words", GOOD), ("fails", BAD)):
-            for _ in range(count):
-                made.call("run", script)
+        asyncio.run(run_each(made.root, ["night/two words.py"] * GOOD + ["fails.py"] * BAD))
         yield made
+
+
+async def run_each(root: Path, scripts: list[str]) -> None:
+    client = await launch.connect(root, client="cli", start=False)
+    for script in scripts:
+        await client.run_to_end(RunRequest(kind=RunKind.SCRIPT, script=script))
+    await client.close()
 
 
 class Watching:
@@ -92,6 +97,7 @@ def test_tables_by_script_caller_and_kind_of_failure(project: CliProject) -> Non
     assert "and 1 more: -n shows up to 500" in project.call("stats", "--by", "script", "-n", "1").stdout
 
 
+@pytest.mark.slow
 def test_a_token_for_some_scripts_sees_their_figures_and_no_alerts(project: CliProject, tmp_path: Path) -> None:
     file = tmp_path / "token"
     narrow = ("--name", "narrow", "--role", "viewer", "--scripts", "night/*")
@@ -106,6 +112,7 @@ def test_a_token_for_some_scripts_sees_their_figures_and_no_alerts(project: CliP
     assert project.json("stats")["alerts"] is not None
 
 
+@pytest.mark.slow
 def test_a_narrow_terminal_loses_columns_and_no_name(project: CliProject) -> None:
     code, shown = in_terminal(project.command("stats", "--by", "script"), columns=60)
     assert code == 0
@@ -115,13 +122,14 @@ def test_a_narrow_terminal_loses_columns_and_no_name(project: CliProject) -> Non
     assert max(map(len, shown.splitlines())) <= 60, shown
 
 
-@pytest.mark.parametrize("hours", ["0", "-1", "721", "nan", "inf", "soon"])
+@pytest.mark.parametrize("hours", ["0", "721", "nan"])
 def test_hours_that_are_none_are_refused(project: CliProject, hours: str) -> None:
     done = project.call("stats", f"--hours={hours}")
     assert done.returncode == 2
     assert "is no number of hours up to 720, such as 24." in done.stderr
 
 
+@pytest.mark.slow
 def test_a_watch_goes_on_when_the_engine_goes_and_comes_back(project: CliProject) -> None:
     watch = Watching(project.command("stats", "--watch", "--every", "0.1"))
     try:
@@ -148,6 +156,7 @@ def test_terminals_without_block_elements_get_ascii(project: CliProject) -> None
     assert re.search(r"memory +#*\.+ ", watch.text), watch.text
 
 
+@pytest.mark.slow
 def test_a_watch_for_programs_is_a_line_each_time_and_ends_with_its_reader(project: CliProject) -> None:
     process = project.popen("stats", "--watch", "--every", "0.1", "--json")
     first, second = json.loads(read_line(process)), json.loads(read_line(process))
@@ -160,6 +169,7 @@ def test_a_watch_for_programs_is_a_line_each_time_and_ends_with_its_reader(proje
         assert told.read() == b""
 
 
+@pytest.mark.slow
 def test_a_watch_ends_by_the_signals_that_end_programs(project: CliProject) -> None:
     process = project.popen("stats", "--watch", "--every", "0.1", "--by", "script")
     assert read_line(process).startswith("last 24 h")
@@ -177,7 +187,7 @@ def test_a_busy_run_shows_in_its_slot(project: CliProject) -> None:
             while True:
                 found = await client.call(POOL_USE)
                 used = max(found.slots, key=lambda one: one.cpu_percent or 0.0)
-                if (used.cpu_percent or 0.0) > 5 or time.monotonic() > deadline:
+                if (used.cpu_percent or 0.0) > 1 or time.monotonic() > deadline:
                     break
                 await asyncio.sleep(0.1)
             await client.call(RUNS_CANCEL, RunParams(run_id=run.id))
@@ -187,5 +197,5 @@ def test_a_busy_run_shows_in_its_slot(project: CliProject) -> None:
             await client.close()
 
     used = asyncio.run(busiest())
-    assert (used.cpu_percent or 0.0) > 5
+    assert (used.cpu_percent or 0.0) > 1
     assert (used.memory or 0) > 1 << 20

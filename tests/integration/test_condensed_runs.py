@@ -120,13 +120,20 @@ async def entries(engine: Engine) -> list[dict[str, Any]]:
     ]
 
 
+async def figures(engine: Engine) -> int:
+    """How many runs of the script the figures have."""
+    return next((one.total for one in (await engine.metric_history.groups()).groups if one.name == "job.py"), 0)
+
+
 async def test_what_is_repeated_is_counted_exactly_and_in_one_record(engine: Engine) -> None:
+    counted_before = await figures(engine)
     first = await call(engine, params={"n": 0})
     others = await asyncio.gather(*(call(engine, params={"n": number % 7}) for number in range(CALLS)))
     assert [run.value for run in others] == [number % 7 for number in range(CALLS)]
     assert {run.output for run in others} == {"it runs\n"}
     assert await counted(engine, "run") == 1
     assert await counted(engine, "output") == await counted(engine, "run_input") == 1
+    assert await figures(engine) - counted_before == CALLS + 1
     (only,) = await listed(engine)
     shown = await engine.runs.get(first.id, SCADA)
     assert shown.condensed == only.condensed

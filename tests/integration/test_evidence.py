@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -213,6 +214,26 @@ async def test_packages_that_were_changed_since_are_not_taken_for_those_of_then(
     assert number in found["audit"]["about"]
 
 
+@pytest.mark.parametrize("installed", [(), ("six==1.16",)])
+async def test_only_packages_that_are_there_were_installed_by_hand(engine: Engine, installed: tuple[str, ...]) -> None:
+    run = await engine.execute("result = 1")
+    folder = engine.project.root / ".gatewright" / "envs"
+    build = folder / "builds" / "20260101-000000-0a0a0a0a"
+    (build / "bin").mkdir(parents=True)
+    (build / "bin" / "python").symlink_to(sys.executable)
+    kept = {"format": 1, "name": "default", "python": sys.executable, "version": "3.11.7", "managed": False}
+    (build / "gatewright.json").write_text(json.dumps(kept | {"requirements": installed}))
+    (folder / "default").rename(folder / "aside")
+    (folder / "default").symlink_to(build.relative_to(folder))
+    try:
+        notes = (await evidence(engine, run.id)).evidence["notes"]
+    finally:
+        (folder / "default").unlink()
+        (folder / "aside").rename(folder / "default")
+        shutil.rmtree(build)
+    assert any("was installed into by hand" in note for note in notes) is bool(installed)
+
+
 async def test_a_run_that_goes_on_or_is_none_is_refused_in_a_sentence(engine: Engine) -> None:
     with pytest.raises(ServiceError, match="There is no run 4711"):
         await made(engine, 4711)
@@ -297,9 +318,9 @@ async def test_the_command_writes_a_file_that_is_verified_elsewhere_and_no_more_
         subprocess.run([sys.executable, "-c", recipe], cwd=tmp_path, check=True, timeout=60)
         data = file.read_bytes()
         whole = {key: value for key, value in json.loads(data).items() if key not in ("format", "version", "sha256")}
-        whole["made"]["by"] = "somebody else"
+        whole["made"]["by"] = "another account"
         file.write_bytes(sealed(whole))
-        assert verified(file, elsewhere).returncode == 0, "every hash was reckoned anew"
+        assert verified(file, elsewhere).returncode == 0, "every hash was computed again"
         forged = plant.call("evidence", "--verify", str(file), "--ask")
         assert (forged.returncode, "has no record that it made this file" in forged.stderr) == (1, True)
         file.write_bytes(data.replace(b'"text":"2\\n"', b'"text":"3\\n"'))

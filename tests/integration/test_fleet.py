@@ -322,16 +322,16 @@ def test_one_that_is_dead_refuses_or_is_newer_is_told_and_the_others_answer(
             **dict.fromkeys(NAMES),
             "dead": "not reachable",
             "viewed": "refused",
-            "newer": "of another version",
+            "newer": "other version",
             "tokenless": "not set up",
         }, err
         codes = {one["gateway"]: one["exit_code"] for one in report["answers"]}
         assert (code, codes["viewed"], codes["tokenless"]) == (3, 4, 2)
         assert report["summary"].startswith("3 same, ")
         code, out, err = here("gateways", "check", "gw-01,dead,viewed,newer,tokenless")
-        states = dict(re.findall(r"^(\S+) +(answers|not \S+(?: up)?|of another version)", out, re.MULTILINE))
+        states = dict(re.findall(r"^(\S+) +(answers|not \S+(?: up)?|other version)", out, re.MULTILINE))
         assert states == {
-            "gw-01": "answers", "viewed": "answers", "dead": "not reachable", "newer": "of another version",
+            "gw-01": "answers", "viewed": "answers", "dead": "not reachable", "newer": "other version",
             "tokenless": "not set up",
         }  # fmt: skip
         assert code == 3

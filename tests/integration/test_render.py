@@ -31,6 +31,7 @@ from engine.models.sync import TaskState
 from engine.services.access import Actor, Role, ServiceError
 from engine.services.macros import batches
 from engine.services.runs import service as run_service
+from engine.services.runs.metrics import RENDERS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -187,8 +188,21 @@ async def test_a_batch_is_one_record_and_one_task(engine: Engine, monkeypatch: p
     assert refused.value.code == "no_batch"
 
 
+async def figures(engine: Engine) -> tuple[int, int, int]:
+    """How many batches were counted, went well and were cancelled."""
+    groups = (await engine.metric_history.groups()).groups
+    return next(((one.total, one.successful, one.cancelled) for one in groups if one.name == RENDERS), (0, 0, 0))
+
+
+async def test_a_batch_is_counted_once(engine: Engine) -> None:
+    total, successful, cancelled = await figures(engine)
+    await rendered(engine, "[[box n=1]] [[cloud]]", "[[box n=2]]", "[[none]]")
+    assert await figures(engine) == (total + 1, successful + 1, cancelled)
+
+
 @pytest.mark.parametrize("by", ["task", "run"])
 async def test_a_batch_that_is_cancelled_stops_within_an_instant(engine: Engine, by: str) -> None:
+    total, successful, cancelled = await figures(engine)
     batch = await begun(engine)
     request = RenderRequest(documents=[DocumentInput(path="a.md", text="[[loops forever=1]]")])
     going_on = asyncio.ensure_future(engine.render.documents(batch.id, request, OPERATOR))
@@ -202,6 +216,7 @@ async def test_a_batch_that_is_cancelled_stops_within_an_instant(engine: Engine,
     assert refused.value.code == "cancelled"
     assert (await engine.runs.get(batch.run_id, OPERATOR)).outcome is Outcome.CANCELLED
     await eventually(lambda: engine.pool.info().running == 0)
+    assert await figures(engine) == (total + 1, successful, cancelled + 1)
 
 
 async def test_a_batch_whose_client_left_ends(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -14,8 +15,8 @@ from account_support import UID, _where_all_reach_python, environment, ordinary_
 from daemon_support import ProjectUnderTest
 
 from engine.client.service import installing
-from engine.client.service.host import Host
-from engine.client.service.installing import Plan, Wanted, plan_installation, plan_removal
+from engine.client.service.host import ServiceHost
+from engine.client.service.installing import ServicePlan, WantedService, plan_installation, plan_removal
 from engine.client.starter import LaunchError
 
 GATEWRIGHT = str(Path(sys.executable).with_name("gatewright"))
@@ -53,15 +54,15 @@ class Image:
         (programs / "systemctl").write_text(SYSTEMCTL.format(calls=self.calls))
         (programs / "systemctl").chmod(0o755)
         self.path = f"{programs}:{os.environ['PATH']}"
-        self.host = Host(True, self.root)
+        self.host = ServiceHost(True, self.root)
 
-    def install(self, **wanted: object) -> Plan:
-        plan = plan_installation(self.host, Wanted(**wanted))  # type: ignore[arg-type]
+    def install(self, **wanted: object) -> ServicePlan:
+        plan = plan_installation(self.host, WantedService(**wanted))  # type: ignore[arg-type]
         plan.carry_out()
         return plan
 
-    def uninstall(self, *, keep_settings: bool = False, **wanted: object) -> Plan:
-        plan = plan_removal(self.host, Wanted(**wanted), keep_settings=keep_settings)  # type: ignore[arg-type]
+    def uninstall(self, *, keep_settings: bool = False, **wanted: object) -> ServicePlan:
+        plan = plan_removal(self.host, WantedService(**wanted), keep_settings=keep_settings)  # type: ignore[arg-type]
         plan.carry_out()
         return plan
 
@@ -159,6 +160,22 @@ def test_an_upgrade_keeps_what_was_asked_for(image: Image) -> None:
 
 
 @needs_root
+def test_another_group_gets_the_settings_and_another_project_no_id_that_is_taken(image: Image) -> None:
+    image.install(id="plant", group="plant")
+    settings = image.root / "etc/gatewright/plant.toml"
+    plan = image.install(id="plant", group="other")
+    assert f"give {settings} to the group other" in [step.says for step in plan.steps]
+    assert settings.stat().st_gid == image.host.group("other")
+    assert image.host.group("plant") is None
+    assert "\nGroup=other\n" in image.text(UNIT)
+    before = image.everything()
+    for wanted in ({"project": PurePosixPath("/opt/plant")}, {"id": "plant", "project": PurePosixPath("/opt/x")}):
+        with pytest.raises(LaunchError, match=r"The ID plant is that of /var/lib/gatewright/plant already\."):
+            image.install(**wanted)
+    assert image.everything() == before
+
+
+@needs_root
 def test_what_two_services_share_stays_until_the_second_goes(image: Image) -> None:
     image.install(id="plant")
     image.install(id="other")
@@ -182,6 +199,20 @@ def _not_ours(image: Image) -> None:
 def _masked(image: Image) -> None:
     (image.root / UNIT).parent.mkdir(parents=True)
     (image.root / UNIT).symlink_to("/dev/null")
+
+
+def _units_lead_out(image: Image) -> None:
+    """As an image that was copied from a host with links from / on."""
+    away = image.root.parent / "away"
+    away.mkdir()
+    (image.root / "etc/systemd").mkdir(parents=True)
+    (image.root / "etc/systemd/system").symlink_to(away)
+
+
+def _settings_lead_out(image: Image) -> None:
+    away = image.root.parent / "away"
+    away.mkdir()
+    (image.root / "etc/gatewright").symlink_to(away)
 
 
 def _leads_out(image: Image) -> None:
@@ -210,6 +241,8 @@ PLANT = PurePosixPath("/srv/plant")
         (_not_ours, {"id": "plant"}, "was not made by gatewright engine install"),
         (_masked, {"id": "plant"}, "was not made by gatewright engine install"),
         (_leads_out, {"id": "plant"}, "leads out of"),
+        (_units_lead_out, {"id": "plant"}, "leads out of"),
+        (_settings_lead_out, {"id": "plant"}, "leads out of"),
         (_of_root, {"project": PLANT}, "belongs to root, and the service would run as gatewright"),
         (_of_anna, {"project": PLANT, "account": "gatewright"}, "belongs to anna, and the service would run as"),
         (_nothing, {"id": "plant", "account": "root"}, "No service runs as root"),
@@ -229,6 +262,7 @@ def test_what_cannot_be_a_service_is_refused_and_changes_nothing(
     with pytest.raises(LaunchError) as caught:
         image.install(**wanted)
     assert says in caught.value.message
+    assert wanted or "--id ID" in (caught.value.hint or ""), "the help says that an ID is enough"
     assert caught.value.hint
     assert sorted(image.root.rglob("*")) == before
 
@@ -261,6 +295,12 @@ def test_a_project_with_an_engine_is_refused_until_that_ends(tmp_path: Path) -> 
         with pytest.raises(LaunchError, match=rf"An engine serves \S+ already, process {held.pid}\."):
             installing._check_free(service, tmp_path, staged=False, active=False)
         installing._check_free(service, tmp_path, staged=False, active=True)
+        wanted = WantedService(id="x", project=PurePosixPath(tmp_path))
+        with pytest.raises(LaunchError, match="An engine serves"):
+            plan_installation(ServiceHost(False), wanted)
+        looked = plan_installation(ServiceHost(False), replace(wanted, looks=True))
+        assert any(note.startswith("An engine serves") and "engine stop" in note for note in looked.notes)
+        assert looked.files, "what would be written can be looked at"
     finally:
         held.communicate(b"", timeout=20)
     installing._check_free(service, tmp_path, staged=False, active=False)
@@ -291,3 +331,27 @@ def test_an_ordinary_account_is_told_that_the_hosts_services_are_roots() -> None
         assert done.returncode == 4, done
         assert "the host's services are root's" in done.stderr
         assert not (image.root / UNIT).exists()
+
+
+def test_a_user_without_a_manager_is_told_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "systemctl"
+    program.write_text("#!/bin/sh\necho 'Failed to connect to bus: No medium found' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    with pytest.raises(LaunchError, match="Failed to connect to bus") as caught:
+        ServiceHost(False).systemctl("enable", "gatewright-plant.service")
+    assert caught.value.hint is not None
+    assert "only after a login" in caught.value.hint
+    assert not ServiceHost(False).answers("is-active", "gatewright-plant.service")
+
+
+@needs_root
+@pytest.mark.parametrize("words", [["--user"], ["--url", "https://a:1"], ["--project", "@x"]])
+def test_what_names_no_service_of_this_account_is_refused(words: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tui.cli", "engine", "install", *words], capture_output=True, text=True, check=False,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 2, done
+    assert "Traceback" not in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import pytest
 from account_support import _needed
 from booted_host import GATEWRIGHT, PATIENCE, BootedHost, booted_host, needs_systemd
 from daemon_support import wait_for
+from package_index import Release
 
 pytestmark = needs_systemd
 
@@ -80,7 +82,7 @@ def test_it_is_full_under_all_restrictions_and_leaves_nothing_behind(host: Boote
     assert (kernel["NoNewPrivs"], kernel["Seccomp"], int(kernel["CapBnd"], 16)) == ("1", "2", 0)
     mounts = host.shell(f"cat /proc/{main}/mounts")
     assert re.search(r"^\S+ /srv/plant \S+ rw", mounts, re.MULTILINE)
-    assert re.search(r"^\S+ /proc/sys \S+ ro", mounts, re.MULTILINE)
+    assert re.search(r"^\S+ /proc/irq \S+ ro", mounts, re.MULTILINE)
     places = "/run/gatewright/plant /srv/plant /etc/gatewright/plant.toml"
     assert host.shell(f"stat -c '%a %U %G' {places}").splitlines() == [
         "2750 gatewright plant", "700 gatewright gatewright", "640 root plant",
@@ -152,6 +154,17 @@ def test_members_get_in_and_an_upgrade_keeps_settings_and_changes(host: BootedHo
     assert host.shell("tail -n 1 /etc/gatewright/plant.toml") == "# mine\n"
     again = host.call(GATEWRIGHT, "--json", "engine", "install", "--yes")
     assert json.loads(again.stdout)["steps"] == [], again
+
+    # uv works in there: it makes an environment and puts a wheel into it.
+    release = Release("tank")
+    wheel = base64.b64encode(release.wheel()).decode()
+    host.shell(f"mkdir /opt/wheels; echo {wheel} | base64 -d > /opt/wheels/{release.file}")
+    host.shell('printf \'[packages]\\nindex = "none"\\nwheelhouse = "/opt/wheels"\\n\' >> /etc/gatewright/plant.toml')
+    host.shell(f"systemctl restart {UNIT}")
+    done = host.call(GATEWRIGHT, "--project", "@plant", "packages", "install", "tank")
+    assert done.returncode == 0, done
+    assert "an administrator names it in policy.modules, and restarts its service" in done.stderr
+    assert asked(host, "exec", "--mode", "admin", "import tank; result = tank.VERSION")["value"] == "1.0"
 
     # With the project gone, the account goes, too.
     host.shell("systemctl stop gatewright-plant; rm -r /var/lib/gatewright/plant")

@@ -31,7 +31,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "unit"))
 
 from tls_front import Authority, token_file
 
-ASKS = '# /// script\n# [tool.gatewright.permissions]\n# read = ["/etc"]\n# ///\nresult = 1\n'
+ASKS = '# /// script\n# [tool.gatewright.permissions]\n# read = ["/usr/share"]\n# ///\nresult = 1\n'
 WRONG = "# /// script\n# [tool.gatewright]\n# entrypoint = 'main'\n# ///\nimport os\n"
 
 PICTURE = Path(__file__).parent / "pictures/actions.txt"
@@ -42,6 +42,7 @@ GROUPS = 8
 NOT_WALKED = {
     "quit": "ends the console",
     "apply_proposal": "needs an assistant",
+    "approve_edits": "its end is told whenever the engine is asked next",
     "use_python": "depends on the interpreters of the host",
 }
 
@@ -193,6 +194,32 @@ async def test_every_action(
     async with console(remote, tmp_path, size=(100, 40), place="gw-02") as c:
         there = [line for scope in scopes for line in await walk(c, scope, wanted)]
     assert sorted(there) == sorted(lines)
+
+
+@pytest.mark.slow
+async def test_what_the_file_says_by_now_of_a_gateway_counts(
+    plant: tuple[LocalTarget, RemoteTarget], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of one where the user is: authorities that were wrong are put right without leaving the console."""
+    local, remote = plant
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    other = Authority(tmp_path / "other")
+    file = tmp_path / "gatewright/gateways.toml"
+    file.parent.mkdir()
+    entry = f'[gateways.far]\nurl = "{remote.url.base}"\ntoken_file = "{remote.token_file}"\nca_file = "{{}}"\n'
+    file.write_text(entry.format(other.file))
+    file.chmod(0o600)
+    async with console(local, tmp_path, size=(100, 40)) as c:
+        await c.shows("pool [")
+        await c.press("alt+g")
+        await c.shows("far               away")
+        await c.press("end", "enter")
+        await c.shows(" far ", "engine away")
+        file.write_text(entry.format(remote.ca_file))
+        await c.press("alt+g")
+        await c.shows("you are here")
+        await c.press("enter")
+        await c.shows(" far as admin", "pool [")
 
 
 def update(taken: dict[Scope, list[str]]) -> None:

@@ -74,6 +74,7 @@ async def test_records_are_found_by_who_what_and_when(c):
     await c.shows("a audit")
 
 
+@pytest.mark.slow
 async def test_enter_shows_all_that_a_record_says(c):
     await open_audit(c)
     await c.shows("night 4")
@@ -83,7 +84,7 @@ async def test_enter_shows_all_that_a_record_says(c):
 
 async def test_the_record_is_verified_piece_by_piece(c, monkeypatch):
     told = []
-    monkeypatch.setattr(audit_screen, "AT_A_TIME", 2)
+    monkeypatch.setattr(audit_screen, "VERIFIED_AT_ONCE", 2)
     show = AuditScreen._show_remark
     monkeypatch.setattr(AuditScreen, "_show_remark", lambda self, text: (told.append(text), show(self, text))[0])
     await open_audit(c)
@@ -92,6 +93,7 @@ async def test_the_record_is_verified_piece_by_piece(c, monkeypatch):
     assert sum(text.startswith("verified ") for text in told) > SAVES // 2
 
 
+@pytest.mark.slow
 async def test_a_head_that_was_noted_is_found_again(c):
     client = c.app._connection.client
     head = (await client.call(AUDIT_LIST)).records[-1].sha256
@@ -106,6 +108,7 @@ async def test_a_head_that_was_noted_is_found_again(c):
     await c.shows("The head that you gave is record 1's;")
 
 
+@pytest.mark.slow
 async def test_a_record_that_was_changed_is_named(c, monkeypatch):
     async def changed(*_args, **_options):
         return AuditCheck(9, "0" * 64, "Audit record 7 was changed.", checked=6)
@@ -170,6 +173,7 @@ async def test_the_audit_at_80x24(c, monkeypatch):
     await check(c, "audit")
 
 
+@pytest.mark.slow
 async def test_the_palette_leads_to_the_audit(c):
     await c.press("escape")
     await c.press("ctrl+p")

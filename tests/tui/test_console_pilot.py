@@ -333,7 +333,7 @@ async def test_help_says_what_scripts_may_import(project, tmp_path, monkeypatch)
     async def broken(*_, **__):
         raise EngineError("busy", "Too many texts wait.", None, 429)
 
-    async with console(project, tmp_path, size=(100, 400)) as c:
+    async with console(project, tmp_path, size=(100, 600)) as c:
         await c.shows("pool [...]")
         await c.press("f1")
         await c.shows("What scripts may import", " zoneinfo", "They may not import:", "  fcntl")

@@ -11,9 +11,11 @@ from console_support import Console, console, engine_project, write_script
 from msgspec.structs import replace
 from pictures_support import check
 
+from engine.client import launch
 from engine.client.answers import EngineError
 from engine.models.engine import SlotState
 from engine.models.metrics import AlertList, EngineMetrics, GroupedBy, ImpactLevel
+from engine.models.runs import RunKind, RunRequest
 from engine.registry.engine import POOL_USE
 from engine.registry.metrics import ALERTS, METRICS, METRICS_GROUPS, METRICS_HISTORY, GroupParams
 from tui.messages import EngineAway, EngineConnected, PoolChanged
@@ -92,7 +94,27 @@ async def test_the_pool_shows_figures_at_80x24(c):
     await check(c, "pool_figures")
 
 
-@pytest.mark.parametrize("size", [(120, 40), (160, 50)], ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_the_heading_leaves_out_whole_figures_and_cuts_none(c):
+    await open_pool(c)
+    known = c.app._connection.pool
+    slots = [replace(known.slots[0], runs=1, restarts=1), *known.slots[1:]]
+    told = replace(known, slots=slots, ready=1, resting=2, runs_last_minute=21, p50_ms=195.0, p99_ms=6_008.0)
+    c.app.screen.post_message(PoolChanged(told))
+    await c.shows("2 resting   queue 0   21/min   p50 195 ms\n", "1 run, 1 restart\n")
+
+
+async def test_help_begins_with_the_keys_of_the_screen_that_it_covers(c):
+    await open_pool(c)
+    await c.press("f1")
+    await c.shows("Restart the slot under the cursor", "Figures by script, caller or kind of failure")
+    await c.hides("All actions and scripts")
+    await c.press("home")
+    await c.shows("All actions and scripts")
+
+
+@pytest.mark.parametrize(
+    "size", [(120, 40), pytest.param((160, 50), marks=pytest.mark.slow)], ids=lambda size: f"{size[0]}x{size[1]}"
+)
 async def test_the_pool_shows_two_plots_where_there_is_room(project, tmp_path, answers, monkeypatch, size):
     async with console(project, tmp_path, size=size) as c:
         await c.shows("defaults/tour.py", "pool [...] 0/3  queue 0")
@@ -100,6 +122,14 @@ async def test_the_pool_shows_two_plots_where_there_is_room(project, tmp_path, a
         await open_pool(c)
         await c.shows("latency: p50, and p99 above it")
         await check(c, f"pool_figures_{size[0]}")
+
+
+async def test_the_slots_are_in_sight_in_the_smallest_terminal(project, tmp_path, answers, monkeypatch):
+    async with console(project, tmp_path, size=(40, 10)) as c:
+        await c.shows("pool [...] 0/3")
+        answers.stand_in(c, monkeypatch)
+        await c.press("f4")
+        await c.shows(" 1     ready", " 3     ready")
 
 
 async def test_sixteen_colours_and_the_linux_console_get_plain_signs(project, tmp_path, answers, monkeypatch):
@@ -133,6 +163,7 @@ async def test_a_change_is_shown_and_what_stays_is_not_drawn_again(c, answers, m
     assert "figures-facts" in drawn
 
 
+@pytest.mark.slow
 async def test_slots_that_rest_are_told_with_the_reason(c):
     await open_pool(c)
     known = c.app._connection.pool
@@ -221,6 +252,7 @@ async def test_enter_leads_to_the_runs_and_to_their_output(c):
     await c.shows("812 tags", "[Output]")
 
 
+@pytest.mark.slow
 async def test_the_palette_leads_to_the_figures_by_script(c):
     await c.press("ctrl+p")
     await c.type("figures by")
@@ -229,3 +261,29 @@ async def test_the_palette_leads_to_the_figures_by_script(c):
     await c.shows("night/two words.py")
     await c.press("escape")
     await c.shows("impact LOW")
+
+
+async def test_ten_good_and_ten_failing_runs_are_ten_and_ten(project, tmp_path):
+    """By the engine's own figures. It is the last test: the pictures above are of an engine without these runs."""
+    write_script(project, "good.py", "result = 1\n")
+    write_script(project, "bad.py", "raise ValueError('no tags')\n")
+    client = await launch.connect(project, client="cli", start=False)
+    try:
+        for number in range(20):
+            script = "bad.py" if number % 2 else "good.py"
+            await client.run_to_end(RunRequest(kind=RunKind.SCRIPT, script=script))
+    finally:
+        await client.close()
+    async with console(project, tmp_path) as c:
+        await c.shows("defaults/tour.py", "pool [")
+        await c.press("f4")
+        await c.shows("runs a minute, last hour", "health ")
+        await c.press("s")
+        await c.shows("good.py", "bad.py")
+        rows = {line.split()[0]: line.split() for line in c.text.splitlines() if ".py" in line}
+        assert rows["good.py"][1:4] == ["10", "0", "0"]
+        assert rows["bad.py"][1:4] == ["10", "10", "100"]
+        assert float(rows["good.py"][5]) > 0, "its p50 is not nothing"
+        await c.press("b", "b")
+        await c.shows("kind of failure", "script_error")
+        assert next(line.split()[1] for line in c.text.splitlines() if "script_error" in line) == "10"

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tui.editing.recovery import RecoveryError, RecoveryJournal, Session, UnsavedText, state_home
+from tui.editing.recovery import RecoveryError, RecoveryJournal, Session, UnsavedText
 
 DIE_WITH_TEXT = """
 import sys
@@ -43,6 +43,19 @@ def test_two_consoles_keep_their_texts_of_one_script_apart(tmp_path):
     journal.keep(UnsavedText("a.py", "mine"))
     journal.forget("a.py")
     assert [entry.text for entry in journal.left_behind()] == ["theirs"]
+
+
+def test_two_editors_of_one_console_keep_their_texts_of_one_script_apart(tmp_path):
+    """As of two tokens for one engine."""
+    first = RecoveryJournal("engine", tmp_path)
+    second = first.of("engine", 1)
+    first.keep(UnsavedText("a.py", "as a viewer"))
+    second.keep(UnsavedText("a.py", "as an author"))
+    assert len(list(first.folder.iterdir())) == 2
+    assert first.left_behind() == []
+    second.forget("a.py")
+    (left,) = first.folder.iterdir()
+    assert "as a viewer" in left.read_text()
 
 
 def test_another_engines_texts_are_not_offered(tmp_path):
@@ -116,14 +129,6 @@ def test_a_damaged_session_is_an_empty_one(tmp_path, content):
     journal.remember(Session("a.py"))
     (journal.folder / "session.json").write_bytes(content)
     assert journal.last_session() == Session()
-
-
-def test_state_home_ignores_a_relative_path(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_STATE_HOME", "relative")
-    assert state_home() == tmp_path / ".local" / "state"
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    assert state_home() == tmp_path / "state"
 
 
 def test_a_text_is_the_same_scripts_however_its_name_is_spelled(tmp_path):

@@ -52,6 +52,8 @@ APPROVED = '[{"access":"read","path":"/srv/data","folder":true}]'
         ("access_policy_refused", "/etc/gatewright/a.toml of root", {"problem": "unknown key access.viewer"},
          "access policy refused /etc/gatewright/a.toml of root (rest): unknown key access.viewer"),
         ("start", "", {}, "start (rest)"),
+        ("settings", "", {"policy.admin_as_root": True, "pool.size": 5},
+         "settings (rest): policy.admin_as_root yes, pool.size 5"),
         ("approved", "a.py", {"sha256": DIGEST, "grants": APPROVED},
          "approved a.py (rest): grants read /srv/data, text 0123456789ab"),
         ("token_create", "ci", {"role": "operator", "scripts": ["line1/**"], "expires_at": None},

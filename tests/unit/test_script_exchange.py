@@ -12,13 +12,13 @@ import pytest
 from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.common_texts import CommonTexts
 from engine.client.fleet import FailureKind
-from engine.client.script_exchange import CopyState, ScriptStore, Standing, compare, copy
+from engine.client.script_exchange import CopyState, ScriptStanding, ScriptStore, compare, copy
 from engine.models.defaults import DefaultScript, DefaultScripts, DefaultState
 from engine.models.scripts import ScriptInfo, ScriptList, ScriptText
 from engine.models.versions import ScriptHistory, ScriptVersion, VersionReason, VersionText
 from engine.registry.defaults import DEFAULTS_LIST
 from engine.registry.scripts import SCRIPTS_HISTORY, SCRIPTS_LIST, SCRIPTS_LOAD, SCRIPTS_SAVE, SCRIPTS_VERSION
-from tui.commands.script_exchange import How, Side, Sides, Theirs, _pull, _push
+from tui.commands.script_exchange import GatewaySide, How, Sides, Theirs, _pull, _push
 
 PUSH, PULL = How((), False, "there"), How((), False, "here")
 
@@ -80,8 +80,8 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def sides(here: Scripts, **there: Scripts) -> Sides:
-    async def side(name: str, engine: Scripts) -> Side:
-        return Side(name, Theirs(await ScriptStore.of(engine, elsewhere=True), CommonTexts("here", name)))  # type: ignore[arg-type]
+    async def side(name: str, engine: Scripts) -> GatewaySide:
+        return GatewaySide(name, Theirs(await ScriptStore.of(engine, elsewhere=True), CommonTexts("here", name)))  # type: ignore[arg-type]
 
     return Sides(await ScriptStore.of(here), [await side(name, one) for name, one in there.items()])  # type: ignore[arg-type]
 
@@ -125,9 +125,9 @@ async def test_a_text_that_comes_between_looking_and_saving_is_a_conflict_and_st
     origin, target = await ScriptStore.of(here), await ScriptStore.of(there)  # type: ignore[arg-type]
     common = CommonTexts("here", "there")
     common.note("a.py", digest("1"))
-    there.texts["a.py"] = "somebody was quicker"
+    there.texts["a.py"] = "another was quicker"
     done = await copy("a.py", origin, target, common)
-    assert (done.state, there.texts["a.py"]) == (CopyState.CONFLICT, "somebody was quicker")
+    assert (done.state, there.texts["a.py"]) == (CopyState.CONFLICT, "another was quicker")
     assert common.of("a.py") == digest("1")
 
 
@@ -150,7 +150,7 @@ async def test_notes_are_of_a_pair_in_either_order_and_of_no_other_and_junk_is_n
 
 def test_scripts_that_cannot_be_read_are_never_the_same() -> None:
     unread = {"a.py": ScriptInfo(path="a.py", title="A")}
-    assert [one.standing for one in compare(unread, unread)] == [Standing.UNREADABLE]
+    assert [one.standing for one in compare(unread, unread)] == [ScriptStanding.UNREADABLE]
 
 
 @pytest.mark.parametrize(("told", "state"), [("mine", "replaced"), ("other", "conflict"), (None, "conflict")])

@@ -13,6 +13,7 @@ import pytest
 
 import tui
 from engine.client.service.unit import CALLS, HARDENING, LEFT_OUT, Service, id_of, installed, unusable
+from engine.worker import kernel
 
 PAGE = (Path(tui.__file__).parent / "help/service.md").read_text()
 ODD = (PurePosixPath("/srv/plant a/50% of $HOME"), PurePosixPath("/srv/Schicht ä;b"), PurePosixPath("/srv/[x]=#y"))
@@ -71,6 +72,13 @@ def test_a_users_own_manager_gets_what_it_can_have() -> None:
         assert (f"\n{directive.name}=" in text) is directive.user, directive.name
     assert "User=" not in text
     assert "RuntimeDirectory" not in text
+
+
+def test_the_calls_that_the_sandbox_makes_by_their_number_are_let_through() -> None:
+    """Whatever the groups of an older systemd have: these no C library makes."""
+    made = {name.removeprefix("SYS_").lower() for name in vars(kernel) if name.startswith("SYS_")}
+    assert made
+    assert made <= {*CALLS.split()}
 
 
 def test_the_page_has_the_lines_of_the_unit_and_the_reasons_for_those_that_are_left_out() -> None:

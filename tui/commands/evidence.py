@@ -58,7 +58,7 @@ def evidence(
     The file has the text that ran with its shared code, hashes of what the run was given, wrote and returned, how it
     was isolated, the approval in force, interpreter and packages, and the audit records about it with those beside
     them. It needs the role admin. Verifying needs neither a project nor an engine; exit code 1 says that something
-    does not fit. A file that was forged as a whole, every hash reckoned anew, is found with --ask: the audit of the
+    does not fit. A file that was forged as a whole, every hash computed again, is found with --ask: the audit of the
     gateway has the SHA-256 of each file that was made. More: gatewright help evidence.
 
     \b
@@ -178,7 +178,7 @@ def _summary(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _when(at: float) -> str:
-    """A time with its zone: who verifies may be elsewhere, and later."""
+    """Write a time with its zone: a file may be verified elsewhere, and later."""
     return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(at))
 
 

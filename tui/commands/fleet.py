@@ -15,10 +15,10 @@ import click
 import msgspec
 
 from engine.client.client import EngineClient
-from engine.client.fleet import Answer, Failure, FleetRun
+from engine.client.fleet import Answer, FleetRun
 from engine.client.gateways import Gateway
 from engine.models.runs import Mode, Outcome, RunInfo, RunRequest
-from tui.commands import exit_codes
+from tui.commands import exit_codes, failures
 from tui.commands.errors import CommandError
 from tui.commands.following import ClientSignals, ending
 from tui.commands.invocation import Invocation
@@ -132,7 +132,7 @@ class _Inputs:
         self._spooled = spooled
 
     async def send(self, client: EngineClient, paths: Mapping[str, str]) -> dict[str, str]:
-        """Upload to one engine; the ids of the buffers by name.
+        """Upload to one engine, and return the ids of the buffers by name.
 
         Raises:
             FileInputError, OSError: A file became shorter, or cannot be read now.
@@ -324,7 +324,7 @@ class _Report:
                     "exit_code": _exit_code(answer),
                     "run_id": answer.run_id,
                     "run": None if answer.run is None else _run_json(answer.run),
-                    "failure": None if answer.failure is None else _failure_json(answer.failure),
+                    "failure": failures.as_json(answer.failure),
                 }
                 for answer in answers
             ],
@@ -372,9 +372,7 @@ def _whole_text(run: RunInfo | None, width: int | None) -> str:
 def _exit_code(answer: Answer) -> int:
     if answer.failure is None:
         return exit_codes.of_outcome(None if answer.run is None else answer.run.outcome)
-    if answer.failure.status is not None:
-        return exit_codes.of_refusal(answer.failure.status, answer.failure.code)
-    return answer.failure.exit_code
+    return failures.exit_code(answer.failure)
 
 
 def _run_json(run: RunInfo) -> dict[str, object]:
@@ -382,10 +380,6 @@ def _run_json(run: RunInfo) -> dict[str, object]:
     record = msgspec.structs.asdict(run)
     del record["output"]
     return {**record, "stdout": run.output or "", "stderr": run.stderr or ""}
-
-
-def _failure_json(failure: Failure) -> dict[str, object]:
-    return {"kind": failure.kind, "error": failure.message, "code": failure.code, "hint": failure.hint}
 
 
 def _unreadable(sentence: str) -> CommandError:

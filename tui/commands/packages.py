@@ -474,12 +474,15 @@ def _install(invocation: Invocation, ask: Callable[[EngineClient], Awaitable[Pac
 
     def as_text(_: Invocation, done: PackagePlan) -> None:
         _print_changes(invocation, done)
-        if closed:
-            invocation.streams.notify(
-                f"RESTRICTED scripts may not import {', '.join(closed)} yet",
-                "Name it in policy.modules of the project's settings.toml, then "
-                f"{invocation.line('engine', 'stop')}: the next command starts the engine with it.",
-            )
+        if not closed:
+            return
+        sentence = f"RESTRICTED scripts may not import {', '.join(closed)} yet"
+        if invocation.elsewhere is not None:  # where its settings are, and what starts it, is known there
+            hint = "Where that engine runs, an administrator names it in policy.modules, and restarts its service."
+        else:
+            again = f"{invocation.line('engine', 'stop')}: the next command starts the engine with it."
+            hint = f"Name it in policy.modules of the project's settings.toml, then {again}"
+        invocation.streams.notify(sentence, hint)
 
     changed(invocation, asked, as_text)
 
@@ -495,7 +498,7 @@ def _print_environments(invocation: Invocation, found: EnvironmentList) -> None:
             str(one.packages),
             "" if one.built_at is None else clock(one.built_at),
             one.built_by,
-            one.problem or ("" if one.managed else "installed into by hand"),
+            one.problem or ("installed into by hand" if one.packages and not one.managed else ""),
             one.interpreter,
         ]
         for one in found.environments

@@ -60,6 +60,13 @@ class Visit:
         self.console = ConsoleScreen(name, fast_editor=fast_editor)
         self.connection: EngineConnection | None = None
 
+    def reached_by(self, target: Target) -> None:
+        """Take what the user's file says by now of an engine elsewhere, such as other authorities."""
+        if target.folder is None and target != self.target:
+            self.target = target
+            if self.connection is not None:
+                self.connection.aim(target)
+
     def publish(self, message: Message) -> None:
         """Hand what happens at this gateway to its screens."""
         shown = self.console in self._app.screen_stack
@@ -83,7 +90,7 @@ class Visit:
                 self._line = self._app.run_worker(self.connection.run(), group="connection")
 
     def leave(self) -> None:
-        """The user goes to another gateway: what nobody should be asked about any more ends now, the line soon."""
+        """Let the user go to another gateway: what is no longer to be asked here ends now, the line soon."""
         self.console.leave()
         self._leaving = asyncio.create_task(self._leave())
 
@@ -134,12 +141,17 @@ class Visits:
     async def go(self, target: Target, name: str) -> None:
         """Show the console of a gateway, in place of the one on the screen."""
         visit = self._of(target)
-        if visit is self.current or self._app.screen is not self.current.console:
+        if self._app.screen is not self.current.console:
+            return
+        if visit is self.current:
+            visit.reached_by(target)
             return
         if visit is None:
             visit = self._new(target, name, len(self._all))
             self._app.install_screen(visit.console, f"visit-{len(self._all)}")
             self._all.append(visit)
+        else:
+            visit.reached_by(target)
         left, self.current = self.current, visit
         left.leave()
         visit.console.arrive()
@@ -152,7 +164,7 @@ class Visits:
         return next((visit for visit in self if (visit.target.key, visit.target.token_file) == asked), None)
 
     async def may_quit(self) -> bool:
-        """Whether all texts are safe or given up; asks if not."""
+        """Tell whether all texts are safe or given up; ask if not."""
         decision = await self._asked_about_others()
         if decision is None or not await self.current.console.may_quit():
             return False
@@ -160,7 +172,7 @@ class Visits:
         return all(kept)
 
     async def _asked_about_others(self) -> bool | None:
-        """Whether the unsaved texts of other gateways are kept or given up; None where the user stays."""
+        """Ask whether the unsaved texts of other gateways are kept or given up; None where the user stays."""
         if not (waiting := self.waiting):
             return True
         from tui.screens.dialogs import Choice, ChoiceScreen
@@ -180,5 +192,5 @@ class Visits:
     def hang_up(self) -> None:
         """Put everything on disk that only this process knows, of every gateway."""
         for visit in self:
-            with contextlib.suppress(RecoveryError):  # nobody is there to be told
+            with contextlib.suppress(RecoveryError):  # the user is not there to be told
                 visit.console.hang_up()

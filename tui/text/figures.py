@@ -112,7 +112,7 @@ def span(history: MetricHistory) -> str:
 def hours_text(hours: float) -> str:
     """Write hours as people say them behind "last": ``30 min``, ``hour``, ``24 h``, ``7 days``."""
     minutes = round(hours * 60)
-    if minutes < 60:
+    if minutes < 55:  # the minute that goes on is one of the hour's, and not over
         return f"{max(1, minutes)} min"
     if minutes < 90:
         return "hour"

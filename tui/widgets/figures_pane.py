@@ -45,7 +45,8 @@ class FiguresPane(Vertical):
         self._latency = TimePlot(empty="", orders=True, id="latency-plot")
         self._facts = TextLine(id="figures-facts")
         self._host = TextLine(id="figures-host")
-        self._advice = TextLine(id="figures-advice")
+        self._advice = Static("", id="figures-advice", markup=False)
+        self._advised = ""
         self._told = [Static("", classes="figures--alert", markup=False) for _ in range(ALERTS)]
 
     def compose(self) -> ComposeResult:
@@ -104,10 +105,15 @@ class FiguresPane(Vertical):
         self._facts.show(_facts(metrics, history, blocks=blocks))
         if metrics is None:
             self._host.show(f" {self._problem}")
-            self._advice.show("")
+            self._advise("")
             return
         self._host.show(_host(metrics, self._use, self.size.width, blocks=blocks))
-        self._advice.show(f" {sanitise_line(metrics.judgement.recommendation)}")
+        self._advise(f" {sanitise_line(metrics.judgement.recommendation)}")
+
+    def _advise(self, text: str) -> None:
+        if text != self._advised:
+            self._advised = text
+            self._advice.update(text)
 
     def _show_alerts(self) -> None:
         shown = figures.shown_alerts(self._alerts)
@@ -121,7 +127,7 @@ class FiguresPane(Vertical):
 
 
 def _facts(metrics: EngineMetrics | None, history: MetricHistory | None, *, blocks: bool) -> Text:
-    """Health and impact, and of the hour what has no plot of its own."""
+    """Write health and impact, and of the hour what has no plot of its own."""
     text = Text(no_wrap=True, overflow="ellipsis")
     points = [] if history is None else history.points
     for name, now, values in (

@@ -1,4 +1,4 @@
-"""A plot over time. Whoever shows one imports this module then: what draws it is not loaded before."""
+"""A plot over time. It is imported when one is shown: what draws it is not loaded before."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class TimePlot(PlotextPlot):
         if not values or height < LEAST_HEIGHT or (not self._orders and not any(values)):
             return Text(f" {self._empty}", no_wrap=True, overflow="ellipsis")
         sixteen = self.app.theme.endswith("-16")
-        colours = [Color.parse(self.app.theme_variables[name]).rgb for name in ("warning", "accent")]
+        colours = [Color.parse(self.app.theme_variables[name]).rgb for name in ("foreground", "accent")]
         low, high = self._scaled(min(values)), self._scaled(max(values))
         bottom = low if self._orders else 0.0
         top = max(high, bottom + 1) if self._whole else high

@@ -27,7 +27,7 @@ TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - names only
 
 CALLS = (
     "@system-service @mount seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self clone3 unshare "
-    "setns pivot_root pidfd_open pidfd_getfd pidfd_send_signal process_madvise"
+    "setns pivot_root pidfd_open pidfd_getfd pidfd_send_signal process_vm_readv process_madvise close_range"
 )
 """System calls of the engine, its git and uv, and its sandbox. A name that an older systemd does not know is left out
 by it with a warning; kernels of its time have no such call."""

@@ -333,7 +333,7 @@ entries = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(entries, max_size=4, unique_by=lambda one: one.name), entries)
 def test_what_was_added_is_read_and_what_is_removed_leaves_the_rest(
     tmp_path_factory: pytest.TempPathFactory, others: list[Gateway], one: Gateway
