@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 from rich.text import Text
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import Screen
@@ -256,19 +256,19 @@ class PoolScreen(FullScreen[int | None]):
 
     def _show(self, pool: PoolInfo) -> None:
         self._pool = pool
-        self._show_heading()
+        self._show_heading(self.size.width)
         self._queue.update(_queue(pool))
         self._status.show_pool(pool)
         self._status.warning = host_note(self._connection.info)
         self._show_reason(pool)
         self._refresh_ages()
 
-    def on_resize(self) -> None:
-        self._show_heading()
+    def on_resize(self, event: events.Resize) -> None:
+        self._show_heading(event.size.width)
 
-    def _show_heading(self) -> None:
+    def _show_heading(self, width: int) -> None:
         if self._pool is not None:
-            self._heading.show(_heading(self._pool, self.size.width))
+            self._heading.show(_heading(self._pool, width))
 
     def _show_reason(self, pool: PoolInfo) -> None:
         """Say why slots take no runs: they rest, or there is no sandbox, which is the same for all of them."""
