@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import figures_kit
 import pytest
 from msgspec.structs import replace
 
 from engine.api.compat.history import PROMETHEUS
+from engine.config import YieldSection
 from engine.models.engine import PoolInfo
 from engine.models.metrics import Alert, AlertSeverity, HostFigures, ImpactLevel
 from engine.registry.metrics import METRICS_TEXT
@@ -110,6 +113,7 @@ def test_the_help_page_names_places_that_there_are() -> None:
     text = page("operations")
     assert METRICS_TEXT.target() in text
     assert PROMETHEUS.target(base=COMPAT_BASE) in text
+    assert [one.name for one in fields(YieldSection) if f"    {one.name} = " not in text] == []
 
 
 def test_quotes_keep_the_words_of_a_search_together() -> None:
