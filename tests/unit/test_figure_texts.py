@@ -11,9 +11,10 @@ from msgspec.structs import replace
 from engine.api.compat.history import PROMETHEUS
 from engine.config import YieldSection
 from engine.models.engine import PoolInfo
-from engine.models.metrics import Alert, AlertSeverity, HostFigures, ImpactLevel
+from engine.models.metrics import Alert, AlertSeverity, HostFigures, ImpactLevel, RunFigures
 from engine.registry.metrics import METRICS_TEXT
 from engine.registry.operation import COMPAT_BASE
+from engine.services.metrics.judgement import judge
 from tui.commands.help import page
 from tui.text import figures
 from tui.text.audit_query import AuditSearch, parse_audit_search
@@ -71,6 +72,23 @@ def test_alerts_that_last_come_first_and_old_ones_go() -> None:
     shown = figures.shown_alerts(alerts, 10_000.0)
     assert [one.kind for one in shown] == ["lasts", "over"]
     assert figures.alert_text(shown[0]).endswith("lasts. (3 times)")
+
+
+def test_why_slots_rest_is_not_said_twice() -> None:
+    ran = figures_kit.runs(10, 5, successful=5)
+    reason = "The load is 5.7 on 2 processors."
+    both = judge(ran, ran, 0.0, 1.0, rest_reason=reason)
+    assert figures.advice(both, "") == both.recommendation
+    assert reason[:-1] in both.recommendation
+    assert "rest for now" not in figures.advice(both, reason)
+    assert "50 % of the runs of the last minute failed" in figures.advice(both, reason)
+    assert figures.advice(judge(RunFigures(), RunFigures(), 0.0, 1.0, rest_reason=reason), reason) == ""
+
+
+def test_a_sentence_that_has_no_room_ends_in_dots() -> None:
+    assert figures.cut_to("one two three", 20, 1) == "one two three"
+    assert figures.cut_to("one two three", 8, 2) == "one two\nthree"
+    assert figures.cut_to("one two three four five", 8, 2) == "one two\nthre ..."
 
 
 def test_a_sparkline_keeps_every_peak_and_shows_what_is_nearly_nothing() -> None:
