@@ -352,6 +352,7 @@ async def compose(
     stack.push_async_callback(runs.close)
     pool_service = PoolService(pool, metrics, events, audit)
     stack.callback(pool_service.close)
+    metrics.capacity = lambda: pool.capacity
     pool.on_exit = metrics.used
     pool.on_batch = metrics.occupied
     alerts = AlertService(events)

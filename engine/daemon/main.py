@@ -137,6 +137,7 @@ class Daemon:
         self._shared = shared
         self._manager = manager
         self._reloading: asyncio.Task[None] | None = None
+        self._reload_again = False
 
     @property
     def in_flight(self) -> int:
@@ -240,12 +241,28 @@ class Daemon:
         return f"{pool.running} of {pool.size} slots running{queued}, RESTRICTED {info.level}.{first}"
 
     def reload(self) -> None:
-        """Read again what can change while the engine runs. A second one meanwhile has the first one's answer."""
+        """Read again what can change while the engine runs.
+
+        What is asked for meanwhile is done once more after that, however often it was: the files may have been read
+        already.
+        """
         if self._reloading is None or self._reloading.done():
             self._reloading = asyncio.create_task(self._reload(), name="reload")
+        else:
+            self._reload_again = True
 
     async def _reload(self) -> None:
         self._manager.reloading()
+        try:
+            self._reload_again = True
+            while self._reload_again:
+                self._reload_again = False
+                await self._read_again()
+        finally:
+            if not self.stopping.is_set():
+                self._manager.ready(self._status())
+
+    async def _read_again(self) -> None:
         try:
             await self.engine.policy.look(again=True)
             if self._tcp is not None:
@@ -253,9 +270,6 @@ class Daemon:
             log.info("settings and certificate are read again")
         except Exception:  # it goes on with what it has
             log.exception("not all could be read again")
-        finally:
-            if not self.stopping.is_set():
-                self._manager.ready(self._status())
 
 
 def serve(options: ServeOptions) -> int:

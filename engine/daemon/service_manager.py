@@ -24,6 +24,12 @@ HEARTBEATS = 3
 STATUS_EVERY = 20.0
 """Seconds between two looks at what the status says, where no watchdog asks for more."""
 
+MOST_DIGITS = 15
+"""Of the microseconds of a watchdog: some thirty years. What is asked for beyond is none."""
+
+LEAST_EVERY = 0.05
+"""Seconds between two signs of life, however short the watchdog's time is."""
+
 PATIENCE = 2.0
 """Seconds that a change of state may wait for a manager that does not read. Signs of life wait for nothing."""
 
@@ -49,7 +55,7 @@ class ServiceManager:
         if not address.startswith(("/", "@")):
             return cls()
         for_us = pid in ("", str(os.getpid()))
-        asked = for_us and microseconds.isascii() and microseconds.isdecimal()
+        asked = for_us and microseconds.isascii() and microseconds.isdecimal() and len(microseconds) <= MOST_DIGITS
         return cls(address, int(microseconds) / 1e6 if asked else 0.0)
 
     def __bool__(self) -> bool:
@@ -80,7 +86,7 @@ class ServiceManager:
         """
         if not self:
             return
-        every = min(self.watchdog / HEARTBEATS, STATUS_EVERY) if self.watchdog else STATUS_EVERY
+        every = max(LEAST_EVERY, min(self.watchdog / HEARTBEATS, STATUS_EVERY)) if self.watchdog else STATUS_EVERY
         while True:
             said = ["WATCHDOG=1"] if self.watchdog else []
             if (now := status()) != self._told:
@@ -96,13 +102,18 @@ class ServiceManager:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sending:
                 sending.settimeout(patience)
-                sending.sendto(message.encode(errors="replace"), self.address.replace("@", "\0", 1))
+                sending.sendto(message.encode(errors="replace"), _place(self.address))
         except OSError as error:
             if not self._failing:  # once, not with each sign of life
                 log.warning("the service manager cannot be told anything: %s", error.strerror or error)
             self._failing = True
         else:
             self._failing = False
+
+
+def _place(address: str) -> str:
+    """Return where a socket is: an @ at the beginning, and only there, stands for a name without a file (unix(7))."""
+    return f"\0{address[1:]}" if address.startswith("@") else address
 
 
 def _line(text: str) -> str:

@@ -80,12 +80,14 @@ class EngineMetrics(Model, frozen=True, kw_only=True):
     uptime: float
     size: int
     """Slots."""
+    resting: int = 0
+    """Slots of them that rest."""
     active: int
     peak: int
     """The most runs that went on at once since the start."""
     waiting: int
     busy_percent: float
-    """Share of the last minute in which the slots had runs."""
+    """Share of the last minute in which the slots had runs; one that rests is not counted."""
     since_start: RunFigures
     last_minute: RunFigures
     engine: UseFigures
@@ -116,6 +118,8 @@ class MetricPoint(Model, frozen=True, kw_only=True):
     """Runs that had to wait for a slot."""
     average_wait_ms: float | None = None
     max_wait_ms: float | None = None
+    active: float = 0.0
+    """Slots that had a run, on average."""
     busy_percent: float = 0.0
     """Share of the span in which the slots had runs, while there was an engine."""
     size: int = 0

@@ -330,6 +330,11 @@ class Pool:
         """How many slots there are to be."""
         return self._size
 
+    @property
+    def capacity(self) -> int:
+        """How many of them may have runs now: those that do not rest."""
+        return self._size - sum(slot.state is SlotState.RESTING for slot in self._slots.values())
+
     def slots(self) -> list[Slot]:
         return list(self._slots.values())
 

@@ -137,7 +137,7 @@ class AuditService:
         except StoreError as error:  # an intent that is on record is not undone by that
             log.warning("the head of the audit record was not sent: %s", error)
             return
-        if newest and self._system_log.send(newest[0].seq, newest[0].sha256, run):
+        if newest and self._system_log.send(newest[0].seq, newest[0].sha256, self._redactor.subject(run)):
             self._sent = (newest[0].seq, time.monotonic())
 
     async def flush(self) -> None:

@@ -25,26 +25,44 @@ _RUN = re.compile(r"#\d+ ")
 
 _FORMS = re.compile(
     r"(?P<private>-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"  # RFC 7468
-    r"|(?P<own>\bgw_[0-9a-f]{12}_)[\w.~+/=-]+"  # ours: the ID stays
+    r"|(?P<own>(?<![^\W_])gw_[0-9a-f]{12}_)[\w.~+/=-]+"  # ours: the ID stays
     r"|(?P<scheme>\b(?:bearer|basic|digest|negotiate)\s+)[\w.~+/=-]{8,}"  # RFC 9110, section 11.6.2
-    r"|(?P<uri>://)[^\s/@]+(?=@)"  # RFC 3986, section 3.2.1
-    r"|(?P<known>\b(?:AKIA|ASIA|ghp_|gho_|ghu_|ghs_|ghr_|github_pat_|glpat-|xox[abeoprs]-|sk[-_]|AIza|hv[sbr]\.|npm_"
-    r"|eyJ))[\w.~+/=-]{12,}",  # AWS, GitHub, GitLab, Slack and others; JSON Web Tokens (RFC 7519)
+    # RFC 3986, section 3.2.1; passwords have @ and / that should have been encoded, but no port is one. The bound
+    # keeps a text of nothing but such beginnings from taking long.
+    r"|(?P<uri>://)(?:[^\s/@:]*:(?!\d+/)[^\s@]{0,255}|[^\s/@]+)(?:@[^\s/@]*)*(?=@)"
+    r"|(?P<user>(?:(?<=\s)|^)(?:-u|--user)\s+)[^\s:]+:\S+"  # curl(1)
+    r"|(?P<known>(?<![^\W_])(?:AKIA|ASIA|ghp_|gho_|ghu_|ghs_|ghr_|github_pat_|glpat-|xox[abeoprs]-|sk[-_]|AIza"
+    r"|hv[sbr]\.|npm_|pypi-|dckr_pat_|ya29\.|hooks\.slack\.com/services/|eyJ))[\w.~+/=-]{12,}",
+    # AWS, GitHub, GitLab, Slack and others; JSON Web Tokens (RFC 7519)
     re.DOTALL | re.IGNORECASE,
 )
 """What each alternative begins with tells what it is, and stays."""
 
 _MARKS = (
-    "=", "://", "gw_", "-----begin", "bearer", "basic", "digest", "negotiate", "akia", "asia", "ghp_", "gho_", "ghu_",
-    "ghs_", "ghr_", "github_pat_", "glpat-", "xox", "sk-", "sk_", "aiza", "hvs.", "hvb.", "hvr.", "npm_", "eyj",
+    "=", "://", "--", "-u ", "gw_", "-----begin", "bearer", "basic", "digest", "negotiate", "akia", "asia", "ghp_",
+    "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox", "sk-", "sk_", "aiza", "hvs.", "hvb.", "hvr.",
+    "npm_", "pypi-", "dckr_pat_", "ya29.", "hooks.slack.", "eyj",
 )  # fmt: skip
 """Without one of these, in small letters, a text has none of these forms, nor a name with a value behind it."""
 
-_GIVEN = re.compile(r"""(?<![\w.-])([\w.-]{1,100})(\s*=\s*|:\s+)("[^"]*"|'[^']*'|[^\s&;,"']+)""")
-"""A name with its value, as command lines, addresses and settings write it. ``token:NAME`` is a caller."""
+_HEADER = re.compile(
+    r"""(?<![\w-])((?:proxy-)?authorization|(?:set-)?cookie)(["']?\s*[:=]\s*)("[^"]*"|'[^']*'|[^\r\n"']+)""",
+    re.IGNORECASE,
+)
+"""A field of HTTP whose whole value is a secret, whatever stands in it (RFC 9110, 11.6.2; RFC 6265)."""
 
+_GIVEN = re.compile(r"""(?<![\w.-])([\w.-]{1,100})(["']?\s*(?:=|:(?!//))\s*)""")
+"""A name with what stands before its value, as command lines, addresses, settings and JSON write it."""
 
-_IN_A_TEXT = re.compile(r"[\w.-]:\s")
+_VALUE = re.compile(r""""[^"]*"|'[^']*'|[^\s&;,"']+(?:[&;,](?![\w.-]+["']?\s*[=:])[^\s&;,"'}]+)*""")
+
+_OPTION = re.compile(r"""(?<![\w-])(--?[A-Za-z][\w-]{0,100})(\s+)("[^"]*"|'[^']*'|[^\s"'-][^\s"']*)""")
+"""An option with its value as the next word."""
+
+ALSO_SECRET = frozenset({"signature", "sig"})
+"""Of addresses that whoever has them may use."""
+
+_IN_A_TEXT = re.compile(r"[\w.-]'?\s*:(?!//)")
 _NAMES = re.compile(r'"([^"]*)": ')
 
 
@@ -79,7 +97,7 @@ class Redactor:
         if not isinstance(detail, dict):
             detail = {"text": event.detail}
         kept = {self.text(name): self._named(name, value) for name, value in detail.items()}
-        subject = self._subject(event.subject)
+        subject = self.subject(event.subject)
         if kept == detail and subject == event.subject:
             return event
         return replace(event, subject=subject, detail=json.dumps(kept, sort_keys=True))
@@ -90,7 +108,9 @@ class Redactor:
             return HIDDEN if self._masks.knows(text) else text
         text = self._masks.text(text)
         text = _FORMS.sub(_beginning, text)
-        return _GIVEN.sub(_without_value, text) if "=" in text or ": " in text else text
+        if "=" in text or ":" in text:
+            text = _without_given(_HEADER.sub(_without_value, text))
+        return _OPTION.sub(_without_value, text) if "-" in text else text
 
     def _is_plain(self, subject: str, detail: str) -> bool:
         """Tell at a glance of nearly every event that there is nothing to take out."""
@@ -102,7 +122,8 @@ class Redactor:
             return False
         return not any(map(_is_told_by_name, _NAMES.findall(detail)))
 
-    def _subject(self, text: str) -> str:
+    def subject(self, text: str) -> str:
+        """Return what a record is about without what is secret. The number of a run stays."""
         run = _RUN.match(text)
         number = run[0] if run is not None else ""
         return number + self.text(text.removeprefix(number))
@@ -136,5 +157,23 @@ def _beginning(found: re.Match[str]) -> str:
     return f"{found[found.lastgroup or 0]}{HIDDEN}"
 
 
+def _without_given(text: str) -> str:
+    """Hide the values of names that are a secret's; other values are looked through for such names."""
+    kept, at = [], 0
+    for found in _GIVEN.finditer(text):
+        name, between = found.groups()
+        if found.start() < at or not _is_secret(name) or (name == "token" and between == ":"):
+            continue  # the last one is how a caller is named
+        if (value := _VALUE.match(text, found.end())) is not None:
+            kept += [text[at : found.end()], HIDDEN]
+            at = value.end()
+    return "".join([*kept, text[at:]])
+
+
 def _without_value(found: re.Match[str]) -> str:
-    return f"{found[1]}{found[2]}{HIDDEN}" if names_a_secret_argument(found[1]) else found[0]
+    name, between, value = found.groups()
+    return f"{name}{between}{HIDDEN}" if value != HIDDEN and _is_secret(name) else found[0]
+
+
+def _is_secret(name: str) -> bool:
+    return names_a_secret_argument(name) or not ALSO_SECRET.isdisjoint(name.lower().split("-"))

@@ -116,7 +116,10 @@ class Part:
 
 _SPAN = SpanRow.__struct_fields__
 _GROUP = GroupRow.__struct_fields__
-_RUN = "id, kind, name, actor, coalesce(outcome, ''), finished_at, started_at IS NOT NULL, duration"
+_RUN = (
+    "id, kind, name, actor, coalesce(outcome, ''), finished_at, started_at IS NOT NULL, duration, "
+    "runs - 1, total FROM run LEFT JOIN run_condensed ON run_id = id"
+)
 _SUMS = "name, sum(total), sum(successful), sum(cancelled), sum(timed), sum(duration), max(last_at)"
 
 
@@ -206,15 +209,15 @@ class MetricRecords:
 
         Runs of the same end come together, so there may be more of them.
         """
-        query = f"SELECT {_RUN} FROM run WHERE finished_at > ? AND finished_at <= ? ORDER BY finished_at LIMIT ?"  # noqa: S608 - our own columns
-        rest = f"SELECT {_RUN} FROM run WHERE finished_at = ?"  # noqa: S608 - our own columns
+        query = f"SELECT {_RUN} WHERE finished_at > ? AND finished_at <= ? ORDER BY finished_at LIMIT ?"
+        rest = f"SELECT {_RUN} WHERE finished_at = ?"
 
         def work(connection: sqlite3.Connection) -> list[EndedRun]:
             rows = connection.execute(query, (after, until, limit)).fetchall()
             if len(rows) == limit:
                 last = rows[-1][5]
                 rows = [row for row in rows if row[5] != last] + connection.execute(rest, (last,)).fetchall()
-            return [_ended(connection, row) for row in rows]
+            return [_ended(row) for row in rows]
 
         return await self._database.read(work)
 
@@ -400,9 +403,7 @@ def _merge_groups(connection: sqlite3.Connection, rows: Iterable[GroupRow]) -> N
         connection.execute(put, astuple(row if found is None else merged_group(GroupRow(*found), row)))
 
 
-def _ended(connection: sqlite3.Connection, row: Sequence[Any]) -> EndedRun:
-    query = "SELECT runs - 1, total FROM run_condensed WHERE run_id = ?"
-    more, total = connection.execute(query, (row[0],)).fetchone() or (0, 0.0)
-    run_id, kind, name, actor, outcome, finished_at, started, duration = row
-    more, total = max(0, more), max(0.0, total - (duration or 0.0))
+def _ended(row: Sequence[Any]) -> EndedRun:
+    run_id, kind, name, actor, outcome, finished_at, started, duration, repeated, sum_ = row
+    more, total = max(0, repeated or 0), max(0.0, (sum_ or 0.0) - (duration or 0.0))
     return EndedRun(run_id, kind, name, actor, outcome, finished_at, bool(started), duration, more, total)

@@ -292,6 +292,14 @@ async def test_the_system_has_the_head_with_the_intent_before_an_admin_run_can_c
     assert (check.problem, check.head_at) == (None, intent.seq)
 
 
+async def test_the_systems_log_gets_no_secret_that_a_runs_name_has(plant: Plant) -> None:
+    heads(plant.log)
+    await plant.engine.audit.send_head("#7 deploy_ghp_0123456789abcdefghij.py")
+    [line] = heads(plant.log)
+    assert "#7 deploy_ghp_***" in line
+    assert "0123456789abcdefghij" not in line
+
+
 async def test_no_admin_run_begins_while_the_audit_cannot_be_written(
     plant: Plant, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -201,6 +201,20 @@ def _masked(image: Image) -> None:
     (image.root / UNIT).symlink_to("/dev/null")
 
 
+def _units_lead_out(image: Image) -> None:
+    """As an image that was copied from a host with links from / on."""
+    away = image.root.parent / "away"
+    away.mkdir()
+    (image.root / "etc/systemd").mkdir(parents=True)
+    (image.root / "etc/systemd/system").symlink_to(away)
+
+
+def _settings_lead_out(image: Image) -> None:
+    away = image.root.parent / "away"
+    away.mkdir()
+    (image.root / "etc/gatewright").symlink_to(away)
+
+
 def _leads_out(image: Image) -> None:
     (image.root / "etc/systemd").symlink_to("/etc/systemd")
 
@@ -227,6 +241,8 @@ PLANT = PurePosixPath("/srv/plant")
         (_not_ours, {"id": "plant"}, "was not made by gatewright engine install"),
         (_masked, {"id": "plant"}, "was not made by gatewright engine install"),
         (_leads_out, {"id": "plant"}, "leads out of"),
+        (_units_lead_out, {"id": "plant"}, "leads out of"),
+        (_settings_lead_out, {"id": "plant"}, "leads out of"),
         (_of_root, {"project": PLANT}, "belongs to root, and the service would run as gatewright"),
         (_of_anna, {"project": PLANT, "account": "gatewright"}, "belongs to anna, and the service would run as"),
         (_nothing, {"id": "plant", "account": "root"}, "No service runs as root"),

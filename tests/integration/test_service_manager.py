@@ -16,11 +16,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from cli_support import PROGRAM
 from daemon_support import PATIENCE, wait_for
 
+from engine.daemon.main import Daemon
 from engine.daemon.service_manager import ServiceManager
 
 ADDRESS = "127.0.0.1:0"
@@ -34,7 +37,7 @@ class Manager:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self._name = address.replace("@", "\0", 1)
+        self._name = f"\0{address[1:]}" if address.startswith("@") else address
         self._said: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self._name)
@@ -155,6 +158,51 @@ def test_the_watchdog_of_another_process_is_not_served() -> None:
     asked = {"NOTIFY_SOCKET": "/run/systemd/notify", "WATCHDOG_USEC": "2000000", "WATCHDOG_PID": str(os.getpid())}
     assert ServiceManager.of(asked).watchdog == 2
     assert ServiceManager.of({**asked, "WATCHDOG_PID": str(os.getppid())}).watchdog == 0
+    for nonsense in ("9" * 5_000, "-1", "1e9", "\u0663"):
+        assert ServiceManager.of({**asked, "WATCHDOG_USEC": nonsense}).watchdog == 0
+
+
+def test_a_name_with_an_at_sign_is_no_other_socket(tmp_path: Path) -> None:
+    meant, other = Manager(str(tmp_path / "a@b")), Manager(str(tmp_path / "a"))
+    try:
+        ServiceManager.of({"NOTIFY_SOCKET": meant.address}).ready("serves")
+        assert meant.next() == ["READY=1", "STATUS=serves"]
+        assert other.lifeless_for(0.0)
+    finally:
+        meant.close()
+        other.close()
+
+
+async def test_a_watchdog_of_no_time_does_not_keep_the_loop_busy(tmp_path: Path) -> None:
+    looks = []
+    service = ServiceManager(str(tmp_path / "gone"), watchdog=1e-6)
+    keeping = asyncio.create_task(service.keep(lambda: looks.append(1) or ""))  # type: ignore[func-returns-value]
+    await asyncio.sleep(0.2)
+    keeping.cancel()
+    assert 1 <= len(looks) <= 5
+
+
+async def test_a_reload_that_is_asked_for_during_another_is_done_after_it() -> None:
+    read, seen = asyncio.Event(), []
+
+    async def look(*, again: bool) -> None:
+        seen.append(again)
+        await read.wait()
+
+    host: Any = SimpleNamespace(
+        _reloading=None, _reload_again=False, _manager=ServiceManager(), _tcp=None, stopping=asyncio.Event(),
+        engine=SimpleNamespace(policy=SimpleNamespace(look=look)), _status=str,
+    )  # fmt: skip
+    host._reload = lambda: Daemon._reload(host)
+    host._read_again = lambda: Daemon._read_again(host)
+    Daemon.reload(host)
+    await asyncio.sleep(0)
+    assert seen == [True]
+    for _ in range(1_000):
+        Daemon.reload(host)
+    read.set()
+    await host._reloading
+    assert seen == [True, True]
 
 
 def test_signs_of_life_stop_when_the_loop_alone_hangs(manager: Manager) -> None:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from engine.api.compat.history import PROMETHEUS
 from engine.config import YieldSection
 from engine.models.engine import PoolInfo
-from engine.models.metrics import Alert, AlertSeverity, HostFigures, ImpactLevel, RunFigures
+from engine.models.metrics import Alert, AlertSeverity, HostFigures, ImpactLevel
 from engine.registry.metrics import METRICS_TEXT
 from engine.registry.operation import COMPAT_BASE
 from engine.services.metrics.judgement import judge
@@ -82,7 +82,8 @@ def test_why_slots_rest_is_not_said_twice() -> None:
     assert reason[:-1] in both.recommendation
     assert "rest for now" not in figures.advice(both, reason)
     assert "50 % of the runs of the last minute failed" in figures.advice(both, reason)
-    assert figures.advice(judge(RunFigures(), RunFigures(), 0.0, 1.0, rest_reason=reason), reason) == ""
+    none = figures_kit.runs(0, 0, successful=0, contended=0, waits=0)
+    assert figures.advice(judge(none, none, 0.0, 1.0, rest_reason=reason), reason) == ""
 
 
 def test_a_sentence_that_has_no_room_ends_in_dots() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -39,12 +40,17 @@ numbers = itertools.count(1)
 
 
 class Counted:
-    """An engine's counts on a state, with one clock for both of its clocks."""
+    """An engine's counts on a state."""
 
     def __init__(self, state: StateDB, now: float = NOON) -> None:
         self.state = state
         self.now = now
-        self.runs = RunMetrics(lambda: self.now - NOON + 1_000)
+        self.passed = 1_000.0
+        """By the clock that is never set."""
+        self.runs = RunMetrics(lambda: self.passed)
+        self.runs.capacity = lambda: self.capacity
+        self.capacity = 3
+        self.runs.minute()
         pool: Any = SimpleNamespace(size=3)
         meter: Any = SimpleNamespace()
         self.history = MetricHistoryService(self.runs, state.metrics, pool, meter, self.flushed, lambda: self.now)
@@ -52,15 +58,19 @@ class Counted:
     async def flushed(self) -> None:
         pass
 
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.passed += seconds
+
     def run(self, script: str = "a.py", outcome: str = Outcome.OK, duration: float = 0.1, caller: str = "anna") -> None:
         number = next(numbers)
         self.runs.started(number)
-        self.now += duration
+        self.wait(duration)
         self.runs.ended(number, GroupKey(script, caller, outcome), duration, self.now)
 
     async def minute(self, usage: Usage | None = USAGE) -> None:
         """Let the minute pass."""
-        self.now += MINUTE - self.now % MINUTE
+        self.wait(MINUTE - self.now % MINUTE)
         await self.history.keep(usage)
 
     async def points(self, hours: float = 1.0, points: int = 60) -> list[MetricPoint]:
@@ -119,7 +129,7 @@ async def test_what_ran_is_in_its_minute_before_and_after_that_is_written(counte
 
 
 async def test_points_follow_each_other_without_a_gap_and_the_last_one_goes_on(counted: Counted) -> None:
-    counted.now += 25.0
+    counted.wait(25.0)
     for hours, points in ((1.0, 60), (24.0, 100), (720.0, 1440), (720.0, 1), (0.001, 5), (100.0, 7)):
         found = await counted.history.history(hours, points)
         ats = [point.at for point in found.points]
@@ -203,7 +213,7 @@ def test_a_time_is_covered_by_spans_that_are_kept_and_meet_each_other(past_noon:
 async def test_an_engine_that_was_stopped_goes_on_in_the_same_minute(state: StateDB, counted: Counted) -> None:
     counted.run()
     await counted.history.close()
-    counted.now += 5.0
+    counted.wait(5.0)
     after = Counted(state, counted.now)
     await after.history.recover()
     after.run(outcome=Outcome.MEMORY)
@@ -264,6 +274,83 @@ async def test_records_of_before_the_figures_are_counted_page_by_page(
     await after.history.recover()
     assert sum(point.total for point in await after.points(720.0, 30)) == 50
     assert [one.total for one in await after.groups(hours=720.0)] == [50]
+
+
+async def test_records_that_cannot_be_counted_yet_are_counted_later_and_minutes_wait(
+    state: StateDB, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("engine.services.metrics.history.AGAIN", 0.01)
+    await state.apply([], [], [record(number, NOON - 30.0) for number in range(1, 4)])
+    after, add, refused = Counted(state), state.metrics.add, []
+
+    async def full(*given: object) -> None:
+        refused.append(given)
+        raise LowDisk("The disk is full.")
+
+    monkeypatch.setattr(state.metrics, "add", full)
+    recovery = asyncio.create_task(after.history.recover())
+    async with asyncio.timeout(20):
+        while len(refused) < 3:  # noqa: ASYNC110 - each of them is a try
+            await asyncio.sleep(0.01)
+    assert not recovery.done()
+    after.run()
+    await after.minute()
+    assert [one.total for one in await after.groups()] == [1]
+    monkeypatch.setattr(state.metrics, "add", add)
+    async with asyncio.timeout(20):
+        await recovery
+    assert [one.total for one in await after.groups()] == [4]
+    await after.minute()
+    assert after.history._minutes == []
+    assert caplog.text.count("not in the figures yet") == 1
+
+
+async def test_a_record_that_cannot_be_counted_does_not_end_the_figures(
+    state: StateDB, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await state.apply([], [], [record(1, NOON - 30.0, duration=float("inf"))])
+    after = Counted(state)
+    await after.history.recover()
+    assert "are not in the figures" in caplog.text
+    after.run()
+    await after.minute()
+    assert [one.total for one in await after.groups()] == [1]
+
+
+@pytest.mark.parametrize("hours", [-3.0, 3.0])
+async def test_nothing_is_lost_or_counted_twice_when_the_clock_is_set(
+    state: StateDB, counted: Counted, hours: float
+) -> None:
+    await counted.minute()
+    counted.run()
+    counted.wait(20.0)
+    counted.now += hours * HOUR
+    counted.run(duration=2.0)
+    assert sum(point.total for point in await counted.points(5.0)) == 2
+    await counted.minute()
+    for _ in range(3):
+        counted.run()
+        await counted.minute()
+    found = [point for point in await counted.points(5.0, 300) if point.total]
+    assert sum(point.total for point in found) == 5
+    assert all(0 < point.busy_percent <= 100 for point in found)
+    counted.run()
+    counted.now -= hours * HOUR
+    await counted.history.close()
+    after = Counted(state, counted.now + 4 * HOUR)
+    await after.history.recover()
+    assert sum(point.total for point in await after.points(12.0, 100)) == 6
+    assert [one.total for one in await after.groups(hours=12.0)] == [6]
+
+
+async def test_slots_that_rest_are_not_counted_as_idle(counted: Counted) -> None:
+    await counted.minute()
+    counted.capacity = 1
+    counted.run(duration=30.0)
+    await counted.minute()
+    point = (await counted.points())[-2]
+    assert point.busy_percent == pytest.approx(50.0, rel=0.03)
+    assert (point.size, point.active) == (3, pytest.approx(0.5, rel=0.03))
 
 
 async def test_minutes_wait_in_memory_while_the_disk_is_full(

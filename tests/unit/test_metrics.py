@@ -70,7 +70,18 @@ def test_percentiles_of_few_runs_are_among_their_durations(runs: RunMetrics) -> 
     run(runs, 0.123_457)
     assert runs.percentiles().p50 == runs.percentiles().p99 == 0.123_457
     run(runs, 0.000_001)
-    assert (runs.percentiles().p50, runs.percentiles().p99) == (pytest.approx(0.123_457, rel=0.016), 0.123_457)
+    assert (runs.percentiles().p50, runs.percentiles().p99) == (0.000_001, pytest.approx(0.123_457, rel=0.016))
+
+
+@pytest.mark.parametrize(
+    ("count", "ranks"), [(1, (1, 1, 1)), (2, (1, 2, 2)), (10, (5, 10, 10)), (20, (10, 19, 20)), (100, (50, 95, 99))]
+)
+def test_a_percentile_is_the_nearest_rank(runs: RunMetrics, count: int, ranks: tuple[int, int, int]) -> None:
+    for number in range(1, count + 1):
+        run(runs, number / 1_000_000)  # up to 63 microseconds each has a bin of its own, as 95 and 99 nearly have
+    found = runs.percentiles()
+    whole = [round((each or 0.0) * 1_000_000) for each in (found.p50, found.p95, found.p99)]
+    assert whole == pytest.approx(ranks, abs=0 if count <= 63 else 1)
 
 
 @settings(max_examples=50)
@@ -80,8 +91,9 @@ def test_a_percentile_is_within_its_bin_whatever_the_durations(durations: list[f
     for duration in durations:
         run(runs, duration)
     ordered = sorted(durations)
-    for share, found in ((0.5, runs.percentiles().p50), (0.99, runs.percentiles().p99)):
-        assert found == pytest.approx(ordered[int(len(ordered) * share)], rel=0.016, abs=1.1e-6)
+    found = runs.percentiles()
+    for percent, one in ((50, found.p50), (95, found.p95), (99, found.p99)):
+        assert one == pytest.approx(ordered[-(-len(ordered) * percent // 100) - 1], rel=0.016, abs=1.1e-6)
     totals = runs.totals()
     assert totals.shortest == pytest.approx(ordered[0], abs=1.1e-6)
     assert totals.longest == pytest.approx(ordered[-1], abs=1.1e-6)
@@ -187,6 +199,40 @@ def test_slots_are_busy_for_as_long_as_runs_go_on_in_them(runs: RunMetrics, cloc
     assert runs.minute().busy == pytest.approx(59.75)
     assert runs.totals().busy == pytest.approx(10.25 + 60.25 + 1000.0)
     assert (runs.active, runs.peak) == (1, 2)
+
+
+def test_slots_that_rest_do_not_count_as_idle(runs: RunMetrics, clock: Clock) -> None:
+    there = 4
+    runs.capacity = lambda: there
+    clock.now += 1.0
+    runs.started(1)
+    for _ in range(60):
+        clock.now += 1.0
+        runs.minute()
+    assert runs.minute().busy_percent == pytest.approx(25.0, rel=0.02)
+    there = 1  # three of them rest
+    for _ in range(30):
+        clock.now += 1.0
+        runs.minute()
+    assert runs.minute().busy_percent == pytest.approx(100 * 60 / (30 * 4 + 30), rel=0.03)
+    for _ in range(31):
+        clock.now += 1.0
+        runs.minute()
+    assert runs.minute().busy_percent == pytest.approx(100.0, rel=0.02)
+
+
+def test_a_young_engine_counts_as_idle_before(runs: RunMetrics, clock: Clock) -> None:
+    runs.capacity = lambda: 2
+    runs.started(1)
+    clock.now += 6.0
+    assert runs.minute().busy_percent == pytest.approx(100 * 6 / 120, rel=0.02)
+
+
+def test_a_duration_below_zero_is_none_of_the_figures_end(runs: RunMetrics) -> None:
+    run(runs, -3600.0)  # the clock was set back while a batch went on
+    run(runs, 0.1)
+    totals = runs.totals()
+    assert (totals.timed, totals.shortest, totals.duration) == (2, 0.0, 0.1)
 
 
 def test_processor_time_is_averaged_over_the_runs_that_have_it(runs: RunMetrics) -> None:

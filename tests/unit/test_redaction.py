@@ -34,13 +34,28 @@ LETTERS = string.ascii_letters + string.digits
     ("text", "kept"),
     [
         (f"login with {OURS} failed", f"login with gw_0123456789ab_{HIDDEN} failed"),
-        ("Authorization: Bearer abcdef.ghijkl-mn", f"Authorization: {HIDDEN} {HIDDEN}"),
+        ("Authorization: Bearer abcdef.ghijkl-mn", f"Authorization: {HIDDEN}"),
         ("sent basic dXNlcjpwYXNzd29yZA==", f"sent basic {HIDDEN}"),
         ("https://bob:hunter2@pypi.plant/simple", f"https://{HIDDEN}@pypi.plant/simple"),
         ("https://hunter2@pypi.plant/simple", f"https://{HIDDEN}@pypi.plant/simple"),
         ("GET /x?token=abc&line=2", f"GET /x?token={HIDDEN}&line=2"),
         ('PGPASSWORD="two words" psql', f"PGPASSWORD={HIDDEN} psql"),
         ("password: hunter2", f"password: {HIDDEN}"),
+        ("https://bob:hun@ter2@pypi.plant/simple@v1", f"https://{HIDDEN}@pypi.plant/simple@v1"),
+        ("postgres://bob:hun/ter2@db:5432/plant", f"postgres://{HIDDEN}@db:5432/plant"),
+        ("git+https://host:8080/tool@v1", "git+https://host:8080/tool@v1"),
+        ("https://host:8080/?access_token=hunter2", f"https://host:8080/?access_token={HIDDEN}"),
+        ("https://host/x?X-Amz-Signature=ab12&line=2", f"https://host/x?X-Amz-Signature={HIDDEN}&line=2"),
+        ("deploy --api-key hunter2 --line 2", f"deploy --api-key {HIDDEN} --line 2"),
+        ("curl -u bob:hunter2 https://host", f"curl -u {HIDDEN} https://host"),
+        ("Authorization: Token hunter2", f"Authorization: {HIDDEN}"),
+        ("Cookie: sid=hunter2; other=hunter2", f"Cookie: {HIDDEN}"),
+        ('bad: {"password": "hunter2", "line": 2}', f'bad: {{"password": {HIDDEN}, "line": 2}}'),
+        ("bad: {'db_password':'hunter2'}", f"bad: {{'db_password':{HIDDEN}}}"),
+        ("password:hunter2", f"password:{HIDDEN}"),
+        ("password=hun;ter2,x&line=2", f"password={HIDDEN}&line=2"),
+        (f"deploy_ghp_{'a1B2' * 9}.py", f"deploy_ghp_{HIDDEN}"),
+        (f"pypi-{'a1B2' * 9}", f"pypi-{HIDDEN}"),
         (f"ghp_{'a1B2' * 9} pushed", f"ghp_{HIDDEN} pushed"),
         ("AKIAIOSFODNN7EXAMPLE", f"AKIA{HIDDEN}"),
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", f"eyJ{HIDDEN}"),
@@ -112,7 +127,9 @@ def test_no_known_secret_is_left_wherever_it_stands(secret: str, before: str, af
 @given(
     secret=st.text(LETTERS + "_-", min_size=16, max_size=60), before=st.text(" \n\"'(,", max_size=3),
     shape=st.sampled_from(["gw_0123456789ab_{}", "Bearer {}", "basic {}", "https://u:{}@host/x", "https://{}@host",
-                           "password={}", "--api-key={}", "ghp_{}", "eyJ{}", "-----BEGIN PRIVATE KEY-----\n{}\n"]),
+                           "password={}", "--api-key={}", "password:{}", "https://u:a@{}@host", "cookie: a={}",
+                           "ghp_{}", "eyJ{}",
+                           "-----BEGIN PRIVATE KEY-----\n{}\n"]),
 )  # fmt: skip
 def test_no_token_of_a_known_form_is_left(secret: str, before: str, shape: str) -> None:
     assert secret not in Redactor().text(f"so {before}{shape.format(secret)} it was")
@@ -129,7 +146,7 @@ def test_redacting_again_changes_nothing(text: str) -> None:
 PIECES = st.sampled_from([
     " ", "=", ":", ": ", "\n", "\\", '"', "://", "@", "bob", "hunter2000", "gw_0123456789ab_", "Bearer ", "BASIC ",
     "x" * 16, "AKIA", "ghp_", "eyJ", "sk-", "-----BEGIN PRIVATE KEY-----", "password", "api_key", "token", "digest ",
-    "ü",
+    "ü", "'", "--", "-u ", ";", ",", "&", "cookie", "/", "pypi-", "sig",
 ])  # fmt: skip
 PIECED = st.lists(PIECES, max_size=6).map("".join)
 

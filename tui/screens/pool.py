@@ -256,7 +256,7 @@ class PoolScreen(FullScreen[int | None]):
 
     def _show(self, pool: PoolInfo) -> None:
         self._pool = pool
-        self._show_heading(self.size.width)
+        self._show_heading()
         self._queue.update(_queue(pool))
         self._status.show_pool(pool)
         self._status.warning = host_note(self._connection.info)
@@ -264,11 +264,12 @@ class PoolScreen(FullScreen[int | None]):
         self._refresh_ages()
 
     def on_resize(self, event: events.Resize) -> None:
-        self._show_heading(event.size.width)
+        super().on_resize(event)
+        self._show_heading()
 
-    def _show_heading(self, width: int) -> None:
+    def _show_heading(self) -> None:
         if self._pool is not None:
-            self._heading.show(_heading(self._pool, width))
+            self._heading.show(_heading(self._pool, self.size.width))
 
     def _show_reason(self, pool: PoolInfo) -> None:
         """Say why slots take no runs: they rest, or there is no sandbox, which is the same for all of them."""

@@ -313,7 +313,7 @@ def _pool_stats(pool: PoolInfo, metrics: EngineMetrics) -> PoolStats:
 
 def _metrics(metrics: EngineMetrics) -> Metrics:
     totals, errors = metrics.since_start, error_rate(metrics.since_start) or 0.0
-    busy = min(100.0, 100 * metrics.active / metrics.size)
+    busy = min(100.0, 100 * metrics.active / max(1, metrics.size - metrics.resting))
     average, longest = totals.average_ms or 0.0, totals.max_ms or 0.0
     kinds = {kind: count for kind, count in totals.outcomes.items() if kind not in ("ok", "cancelled")}
     return Metrics(

@@ -227,7 +227,7 @@ def _historical(point: MetricPoint, active: int | None) -> HistoricalPoint:
         successful_executions=point.successful,
         failed_executions=point.failed,
         average_execution_time_ms=point.average_ms or 0.0,
-        active_executions=round(point.busy_percent * point.size / 100) if active is None else active,
+        active_executions=round(point.active) if active is None else active,
         pool_size=point.size,
         pool_utilization=point.busy_percent,
     )

@@ -79,10 +79,8 @@ class ServiceHost:
             LaunchError: A symbolic link in an image leads out of it.
         """
         place = self.root / path.relative_to("/")
-        if self.staged and not Path(os.path.realpath(place.parent)).is_relative_to(os.path.realpath(self.root)):
-            raise LaunchError(
-                f"{place.parent} leads out of {self.root}.", "Replace the symbolic link by a relative one."
-            )
+        if self.staged and not Path(os.path.realpath(place)).is_relative_to(os.path.realpath(self.root)):
+            raise LaunchError(f"{place} leads out of {self.root}.", "Replace the symbolic link by a relative one.")
         return place
 
     def check(self) -> None:

@@ -133,12 +133,11 @@ def findings_of(metrics: EngineMetrics, pool: PoolInfo, troubles: Iterable[Findi
         )
     timed = sum(minute.outcomes.values()) - minute.cancelled
     if minute.p95_ms is not None and minute.p95_ms > SLOW_MS and min(timed, minute.dispatched) >= TIMED:
-        one = "One run in twenty" if timed >= 20 else f"One of {timed} runs"
         yield Finding(
             "latency",
             AlertSeverity.WARNING,
-            f"{one} took {minute.p95_ms / 1000:.1f} s or more in the last minute: "
-            "see gatewright stats --by script for which.",
+            f"{'One run in twenty' if timed >= 20 else f'One of {timed} runs'} took {minute.p95_ms / 1000:.1f} s "
+            "or more in the last minute: see gatewright stats --by script for which.",
         )
     if minute.waits_timed_out or (minute.max_wait_ms or 0.0) > LONG_WAIT_MS:
         waited = f"{(minute.max_wait_ms or 0.0) / 1000:.1f} s"

@@ -67,11 +67,14 @@ STEPS = (
 MOST_PENDING = 60
 """Minutes that wait in memory while the database cannot be written. With more of them, the two oldest become one."""
 
-AT_ONCE = 2_000
+AT_ONCE = 5_000
 """Records of runs that are counted again in one go."""
 
 PAUSE = 0.05
 """Seconds between two such goes: others write, too."""
+
+AGAIN = 30.0
+"""Seconds until records that could not be counted are tried again."""
 
 PATIENCE = 1.0
 """Seconds that a question waits for that, right after the engine's start."""
@@ -130,6 +133,7 @@ class MetricHistoryService:
         self._pruned_at = 0.0
         self._counters: dict[str, dict[str, int]] = {}
         self._recovered = asyncio.Event()
+        self._patient = True
         self._writing = asyncio.Lock()
         self._problem = False
 
@@ -151,8 +155,7 @@ class MetricHistoryService:
 
     async def close(self) -> None:
         """Write what was counted, with the minute that has begun. All runs have ended before this."""
-        if self._clock() > self._cut_at:
-            self._take(None)
+        self._take(None)  # whatever the clock says: it may have been set back
         await self._write()
 
     async def keep(self, usage: Usage | None) -> None:
@@ -191,7 +194,8 @@ class MetricHistoryService:
         made = await asyncio.to_thread(
             lambda: [_point(at, step, found.get(at, ())) for at in range(first, last + step, step)]
         )
-        made[-1] = replace(made[-1], seconds=max(0.001, round(now - last, 3)))
+        seconds = max(0.001, round(now - last, 3))
+        made[-1] = replace(made[-1], seconds=seconds, active=made[-1].active * step / seconds)
         return MetricHistory(step=step, points=made)
 
     @implements(METRICS_GROUPS)
@@ -220,10 +224,14 @@ class MetricHistoryService:
         return MetricGroups(by=by, since=since, groups=made, others=len(totals) - len(chosen))
 
     async def _counted(self) -> None:
-        """Wait for what was left uncounted, as a killed engine leaves it. A month of records is not waited for."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
-                await self._recovered.wait()
+        """Wait for what was left uncounted, as a killed engine leaves it.
+
+        A month of records is not waited for, nor a disk without room.
+        """
+        if self._patient:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await self._recovered.wait()
 
     def _take(self, usage: Usage | None) -> None:
         """Make a minute of what was counted since the last cut."""
@@ -244,11 +252,12 @@ class MetricHistoryService:
             self._minutes[:2] = [(merged_spans((one, other)), _merged([*some, *more], one.at))]
 
     def _minute(self, cut: Cut, now: float, usage: Usage | None) -> tuple[SpanRow, list[GroupRow]]:
-        # Of the minute in which it began: a host that was suspended begins when it is at work again.
-        begun = max(self._cut_at, now - MINUTE)
+        # Of the minute in which it began: a host that was suspended begins when it is at work again, and by a clock
+        # that was set back it began no later than now.
+        begun = min(max(self._cut_at, now - MINUTE), now)
         at = int(begun // MINUTE) * MINUTE
-        slots = self._pool.size * max(0.0, now - begun)
         span, groups = rows_of(at, cut.groups, cut.waits)
+        slots = cut.waits.slots
         span = replace(span, busy=min(slots, cut.waits.busy), slots=slots, size=self._pool.size)
         return (span if usage is None else _with_usage(span, usage)), groups
 
@@ -279,12 +288,23 @@ class MetricHistoryService:
         self._problem = True
 
     async def recover(self) -> None:
-        """Count from the records of runs what an engine before this one did not write."""
-        try:
-            await self._count_again()
-        except StoreError as error:
-            log.warning("runs of before this engine's start are not in the figures: %s", error)
-        self._recovered.set()
+        """Count from the records of runs what an engine before this one did not write.
+
+        What is counted is kept page by page: this may end at any moment, and the next start goes on there. Until it is
+        done, minutes wait in memory.
+        """
+        while not self._recovered.is_set():
+            try:
+                await self._count_again()
+                self._recovered.set()
+            except StoreError as error:
+                if self._patient:
+                    log.warning("runs of before this engine's start are not in the figures yet: %s", error)
+                self._patient = False
+                await asyncio.sleep(AGAIN)
+            except Exception:  # a record that is like none of ours must not keep all that follows from being kept
+                log.exception("runs of before this engine's start are not in the figures")
+                self._recovered.set()
 
     async def _count_again(self) -> None:
         through = await self._records.through()
@@ -332,35 +352,37 @@ def cover(since: int, until: float) -> tuple[list[Part], int]:
 def rows_of(at: int, groups: Mapping[GroupKey, GroupTally], waits: Tally) -> tuple[SpanRow, list[GroupRow]]:
     """Return one minute and its groups as they are kept."""
     members: dict[tuple[str, str], list[GroupRow]] = {}
+    found = []
     for key, tally in groups.items():
         row = _row_of(at, key.outcome, tally)
+        found.append(row)
         failed = row.total - row.successful - row.cancelled
         kinds = [("script", key.script), ("caller", key.caller), *([("error", key.outcome)] if failed else [])]
         for kind, name in kinds:
             text = _utf8(name)
             members.setdefault((kind, text), []).append(replace(row, kind=kind, name=text))
-    made = {key: merged_groups(rows) for key, rows in members.items()}
-    scripts = [row for row in made.values() if row.kind == "script"]
-    together = merged_groups(scripts) if scripts else GroupRow(kind="", step=0, at=at, name="")
-    return (
-        SpanRow(
-            step=MINUTE,
-            at=at,
-            total=together.total,
-            successful=together.successful,
-            cancelled=together.cancelled,
-            timed=together.timed,
-            duration=together.duration,
-            shortest=together.shortest,
-            longest=together.longest,
-            durations=together.durations,
-            contended=waits.contended,
-            waits=waits.waits,
-            waited=waits.waited,
-            longest_wait=waits.longest_wait if waits.waits else None,
-            waits_timed_out=waits.waits_timed_out,
-        ),
-        list(made.values()),
+    return _span_of(at, found, waits), [merged_groups(rows) for rows in members.values()]
+
+
+def _span_of(at: int, rows: Sequence[GroupRow], waits: Tally) -> SpanRow:
+    """Return what some groups, of which each run is in one, are together."""
+    together = merged_groups(rows) if rows else GroupRow(kind="", step=0, at=at, name="")
+    return SpanRow(
+        step=MINUTE,
+        at=at,
+        total=together.total,
+        successful=together.successful,
+        cancelled=together.cancelled,
+        timed=together.timed,
+        duration=together.duration,
+        shortest=together.shortest,
+        longest=together.longest,
+        durations=together.durations,
+        contended=waits.contended,
+        waits=waits.waits,
+        waited=waits.waited,
+        longest_wait=waits.longest_wait if waits.waits else None,
+        waits_timed_out=waits.waits_timed_out,
     )
 
 
@@ -408,28 +430,33 @@ def _counted_again(ended: Sequence[EndedRun], size: int) -> tuple[list[SpanRow],
 
     How many slots there were then is not on record: it is supposed that there were as many as now.
     """
-    tallies: dict[int, dict[GroupKey, GroupTally]] = {}
+    minutes: dict[int, dict[str, GroupTally]] = {}
+    # No group is kept by the minute: that spares most of the work.
+    grouped: dict[int, dict[GroupKey, GroupTally]] = {}
     for run in ended:
-        minute = tallies.setdefault(int(run.finished_at // MINUTE) * MINUTE, {})
-        key = GroupKey(script_of(run.kind, run.name), run.actor, run.outcome)
-        tally = minute.setdefault(key, GroupTally())
-        tally.count += 1 + run.repeated
-        tally.last_at = run.finished_at
-        if run.outcome == Outcome.CANCELLED or not run.started:
-            continue
-        if run.duration is not None:
-            us = int(run.duration * US)
-            tally.time(us, bin_of(us))
-        if run.repeated:
-            us = int(run.repeated_total / run.repeated * US)
-            tally.time(us, bin_of(us), run.repeated)
-    spans, groups = [], []
-    for at, counted in tallies.items():
-        span, rows = rows_of(at, counted, Tally())
-        slots = float(MINUTE * size)
-        spans.append(replace(span, busy=min(slots, span.duration / US), slots=slots, size=size))
-        groups += rows
-    return spans, groups
+        at, outcome = int(run.finished_at // MINUTE) * MINUTE, run.outcome
+        minute, spans = minutes.setdefault(at, {}), grouped.setdefault(at - at % TEN_MINUTES, {})
+        key = GroupKey(script_of(run.kind, run.name), run.actor, outcome)
+        for tally in (
+            minute.get(outcome) or minute.setdefault(outcome, GroupTally()),
+            spans.get(key) or spans.setdefault(key, GroupTally()),
+        ):
+            tally.count += 1 + run.repeated
+            tally.last_at = run.finished_at
+            if outcome == Outcome.CANCELLED or not run.started:
+                continue
+            if run.duration is not None:
+                us = max(0, int(run.duration * US))
+                tally.time(us, bin_of(us))
+            if run.repeated:
+                us = max(0, int(run.repeated_total / run.repeated * US))
+                tally.time(us, bin_of(us), run.repeated)
+    made = []
+    slots = float(MINUTE * size)
+    for at, counted in minutes.items():
+        span = _span_of(at, [_row_of(at, outcome, tally) for outcome, tally in counted.items()], Tally())
+        made.append(replace(span, busy=min(slots, span.duration / US), slots=slots, size=size))
+    return made, [row for at, found in grouped.items() for row in rows_of(at, found, Tally())[1]]
 
 
 def _count_scripts(counters: dict[str, dict[str, int]], groups: Mapping[GroupKey, GroupTally]) -> None:
@@ -475,6 +502,7 @@ def _point(at: int, step: int, rows: Sequence[SpanRow]) -> MetricPoint:
         average_wait_ms=milliseconds(row.waited / row.waits / US) if row.waits else None,
         max_wait_ms=_ms(row.longest_wait),
         busy_percent=round(100 * row.busy / row.slots, 3) if row.slots else 0.0,
+        active=row.busy / step,
         size=row.size,
         engine=UseFigures(cpu_percent=_rounded(row.engine_cpu), memory=row.engine_memory),
         gateway=UseFigures(cpu_percent=_rounded(row.gateway_cpu), memory=row.gateway_memory),

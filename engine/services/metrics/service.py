@@ -81,14 +81,14 @@ class MetricsService:
         pool = self._pool.info()
         totals, minute = self._runs.totals(), self._runs.minute()
         since_start, last_minute = _figures(totals), _figures(minute)
-        # While the pool shrinks, runs go on in slots that it no longer counts.
-        busy = min(100.0, 100 * minute.busy / (minute.seconds * pool.size))
+        busy = minute.busy_percent
         engine, gateway = _use(usage.engine), None if usage.gateway == Use() else _use(usage.gateway)
         use = None if gateway is None else gateway.cpu_percent
         reason = pool.rest_reason if pool.resting else ""
         return EngineMetrics(
             uptime=totals.seconds,
             size=pool.size,
+            resting=pool.resting,
             active=self._runs.active,
             peak=self._runs.peak,
             waiting=self._runs.waiting,

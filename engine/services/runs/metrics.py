@@ -14,7 +14,7 @@ minute (``RunMetrics.cut``), so they are of one minute and bounded.
 from __future__ import annotations
 
 import time
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
@@ -57,6 +57,7 @@ class RunTotals:
         waited: Sum of these, in seconds.
         waits_timed_out: Waits that ended because they had lasted as long as they may.
         busy: Sum over the slots of the seconds in which a run went on there.
+        slots: The same of the seconds in which one might have: a slot that rests takes none.
         cpu: Processor time of the processes of runs, in seconds, with the making of the process.
         cpu_runs: How many runs that is of.
     """
@@ -75,6 +76,7 @@ class RunTotals:
     longest_wait: float | None
     waits_timed_out: int
     busy: float
+    slots: float
     cpu: float
     cpu_runs: int
 
@@ -93,6 +95,11 @@ class RunTotals:
     @property
     def failed(self) -> int:
         return self.total - self.successful - self.cancelled
+
+    @property
+    def busy_percent(self) -> float:
+        """Share of the slots that had runs. While the pool shrinks, runs go on in slots that it no longer counts."""
+        return min(100.0, 100 * self.busy / self.slots) if self.slots else 0.0
 
     @property
     def average(self) -> float | None:
@@ -182,7 +189,7 @@ class Tally:
 
     __slots__ = (
         "busy", "contended", "cpu", "cpu_runs", "dispatched", "duration", "durations", "longest", "longest_wait",
-        "outcomes", "shortest", "timed", "waited", "waits", "waits_timed_out",
+        "outcomes", "shortest", "slots", "timed", "waited", "waits", "waits_timed_out",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -193,7 +200,7 @@ class Tally:
         self.shortest = -1
         """-1: nothing ran."""
         self.contended = self.waits = self.waited = self.longest_wait = self.waits_timed_out = 0
-        self.busy = self.cpu = 0.0
+        self.busy = self.slots = self.cpu = 0.0
         self.cpu_runs = 0
 
     def add(self, other: Tally) -> None:
@@ -216,6 +223,7 @@ class Tally:
         self.longest_wait = max(self.longest_wait, other.longest_wait)
         self.waits_timed_out += other.waits_timed_out
         self.busy += other.busy
+        self.slots += other.slots
 
     def totals(self, seconds: float) -> RunTotals:
         ran = self.shortest >= 0
@@ -234,6 +242,7 @@ class Tally:
             longest_wait=self.longest_wait / US if self.waits else None,
             waits_timed_out=self.waits_timed_out,
             busy=self.busy,
+            slots=self.slots,
             cpu=self.cpu,
             cpu_runs=self.cpu_runs,
         )
@@ -248,6 +257,7 @@ _SUMS = (
     "waited",
     "waits_timed_out",
     "busy",
+    "slots",
     "cpu",
     "cpu_runs",
 )
@@ -258,9 +268,11 @@ class RunMetrics:
 
     Attributes:
         peak: The most runs that went on at once.
+        capacity: Tells how many slots there are that may have runs; it is asked once a second.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.capacity: Callable[[], int] = int
         self._clock = clock
         self._begun = self._at = clock()
         self._second = int(self._at)
@@ -276,6 +288,8 @@ class RunMetrics:
         """How many slots each run has that goes on: one, or none of its own where others are counted for it."""
         self._slots = 0
         """Slots that have a run."""
+        self._offered = 0
+        """Slots that may have one."""
         self._waiting: dict[int, float] = {}
         """Since when each run waits for a slot."""
         self._groups: dict[GroupKey, GroupTally] = {}
@@ -320,7 +334,7 @@ class RunMetrics:
         Args:
             run_id: Its number.
             key: What it is counted by.
-            duration: In seconds; it counts for those that a slot had.
+            duration: In seconds; it counts for those that a slot had. One below zero is none: a clock was set back.
             at: What its record has for its end, in seconds since the epoch.
         """
         now = self._advance()
@@ -337,7 +351,7 @@ class RunMetrics:
         tally.dispatched += 1
         if outcome == Outcome.CANCELLED:
             return
-        us = int(duration * US)
+        us = max(0, int(duration * US))
         tally.timed += 1
         tally.duration += us
         if us > tally.longest:
@@ -375,8 +389,11 @@ class RunMetrics:
 
     def minute(self) -> RunTotals:
         """Return what happened in the last minute. Before its start an engine did nothing: that counts as idle."""
-        self._advance()
-        return self._sum().totals(WINDOW)
+        now = self._advance()
+        found = self._sum()
+        self._offered = self.capacity()
+        found.slots += self._offered * max(0.0, WINDOW - (now - max(self._begun, self._second - WINDOW + 1)))
+        return found.totals(WINDOW)
 
     def runs_last_minute(self) -> int:
         """Return how many runs that a slot had ended in the last minute."""
@@ -435,14 +452,19 @@ class RunMetrics:
         now = self._clock()
         if int(now) != self._second:
             self._turn(int(now))
-        self._now.busy += self._slots * (now - self._at)
+        passed = now - self._at
+        self._now.busy += self._slots * passed
+        self._now.slots += self._offered * passed
         self._at = now
         return now
 
     def _turn(self, second: int) -> None:
         """Begin the tallies of the seconds up to ``second``, in the places of those that left the minute."""
+        self._offered = self.capacity()
         for begun in range(max(self._second, second - WINDOW) + 1, second + 1):
-            self._now.busy += self._slots * (begun - self._at)
+            passed = begun - self._at
+            self._now.busy += self._slots * passed
+            self._now.slots += self._offered * passed
             self._at = float(begun)
             self._waits.add_waits(self._now)
             self._leave(self._seconds[begun % WINDOW])
@@ -487,6 +509,6 @@ def percentiles_of(bins: Mapping[int, int], least: int, most: int) -> Percentile
         return Percentiles(None, None, None)
     ordered = sorted(bins)
     below = list(accumulate(map(bins.__getitem__, ordered)))
-    ranks = (int(below[-1] * share) for share in (0.50, 0.95, 0.99))
-    found = (middle(ordered[min(bisect_right(below, rank), len(ordered) - 1)]) for rank in ranks)
+    ranks = (-(-below[-1] * percent // 100) for percent in (50, 95, 99))  # in whole numbers: 0.99 is not 99/100
+    found = (middle(ordered[bisect_left(below, rank)]) for rank in ranks)
     return Percentiles(*(min(most, max(least, one)) / US for one in found))
