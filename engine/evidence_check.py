@@ -11,8 +11,8 @@ engine. The format, version 1:
   its fields ``seq at actor uid source action subject detail prev`` in canonical form; ``prev`` is the hash of the
   record before it.
 
-Who changes a file and reckons every hash anew is found by what others have: the engine's audit holds the SHA-256 of the
-whole file (action ``evidence``), and the head of the audit is told to syslog.
+A file that was changed and has every hash computed again is found by what others have: the engine's audit holds the
+SHA-256 of the whole file (action ``evidence``), and the head of the audit is told to syslog.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,14 @@ SEAL = "sha256"
 
 MAX_FILE = 256 << 20
 """Bytes of a file that is looked at."""
+
+SMALL = 16 << 20
+"""Bytes of a file that may have as many parts as fit: read, they take twenty times that at the most."""
+
+MAX_PARTS = 3_000_000
+"""Lists, objects and members of a larger file: one that is made to fill the memory of its reader is mostly these."""
+
+_STRING_OR_PART = re.compile(rb'"(?:[^"\\]++|\\.)*+"|([\[{,])', re.DOTALL)
 
 AUDIT_FIELDS = ("seq", "at", "actor", "uid", "source", "action", "subject", "detail", "prev")
 """What the hash of an audit record is over, in this order (``store.audit_chain``)."""
@@ -96,6 +105,8 @@ def check(data: bytes) -> CheckedEvidence:
     """
     if len(data) > MAX_FILE:
         raise NoEvidence(f"The file is larger than {MAX_FILE >> 20} MiB: no evidence is.")
+    if len(data) > SMALL and _has_too_many_parts(data):
+        raise NoEvidence(f"The file has more than {MAX_PARTS:,} parts: no evidence has.")
     try:
         evidence = json.loads(data)
     except (ValueError, RecursionError):
@@ -112,11 +123,20 @@ def check(data: bytes) -> CheckedEvidence:
     return CheckedEvidence(evidence, digest(data), problems)
 
 
+def _has_too_many_parts(data: bytes) -> bool:
+    parts = 0
+    for found in _STRING_OR_PART.finditer(data):
+        parts += found[1] is not None
+        if parts > MAX_PARTS:
+            return True
+    return False
+
+
 def _seal_problems(evidence: Part, data: bytes) -> Iterator[str]:
     body = {key: value for key, value in evidence.items() if key != SEAL}
     try:
         if canonical(evidence) + b"\n" != data:
-            yield "The file was written anew or changed: it is not in the canonical form in which it was made."
+            yield "The file was written again or changed: it is not in the canonical form in which it was made."
         if digest(canonical(body)) != evidence.get(SEAL):
             yield "The file was changed: its content does not have the SHA-256 that it names."
     except (ValueError, RecursionError):
@@ -199,11 +219,13 @@ def _audit(evidence: Part) -> Iterator[str]:
     head = audit["head"]
     if before is None or (head["seq"], head["sha256"]) != (before["seq"], before["sha256"]):
         yield "The newest audit record is not the one that the file names as the head."
+    if not {*audit["about"]} <= {record["seq"] for record in records}:
+        yield "The file names audit records about the run that are not in it."
     yield from _told_of_the_run(evidence, records)
 
 
 def _told_of_the_run(evidence: Part, records: Sequence[Part]) -> Iterator[str]:
-    """What the audit says about the run itself, held against the run's record."""
+    """Hold what the audit says about the run itself against the run's record."""
     run = evidence["run"]
     due = {**run, **{file["path"]: file["sha256"] for file in run["shared"]}}
     condensed = run.get("condensed")
@@ -256,6 +278,8 @@ def _content_problems(part: Part, told: str) -> Iterator[str]:
 
 
 def _bytes_of(part: Part) -> bytes | None:
+    if "text" in part and "base64" in part:
+        raise ValueError("two contents with one hash")
     if "text" in part:
         text: str = part["text"]
         return text.encode("utf-8")

@@ -51,7 +51,7 @@ class ChainWalk:
         self.previous = previous
 
     def look(self, records: Sequence[Record], until: int | None = None) -> str | None:
-        """Go on over the records that follow; one sentence about the first one that does not fit.
+        """Go on over the records that follow, and return a sentence about the first one that does not fit.
 
         Args:
             until: The last of them that there has to be.

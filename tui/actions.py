@@ -339,6 +339,13 @@ def bindings(*scopes: Scope) -> list[BindingType]:
     ]
 
 
+def scope_of(screen: object) -> Scope | None:
+    """Return whose keys a screen that covers the console has; None of the console itself."""
+    keys = getattr(screen, "BINDINGS", [])
+    found = [scope for scope in Scope if (all_ := bindings(scope)) and all(one in keys for one in all_)]
+    return None if Scope.CONSOLE in found or not found else found[-1]
+
+
 def footer_hints(*scopes: Scope) -> list[Action]:
     """The actions that the footer shows for these scopes, in their order there."""
     return sorted((item for item in in_scope(*scopes) if item.footer), key=lambda item: item.footer)

@@ -20,7 +20,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.theme import Theme
 
-from tui.actions import Scope, action, bindings
+from tui.actions import Scope, action, bindings, scope_of
 from tui.background import in_background
 from tui.console.screen import ConsoleScreen
 from tui.console.visits import Visit, Visits
@@ -211,7 +211,7 @@ class GatewrightApp(App[int]):
 
         connection = self._connection
         ask = None if connection is None else lambda: connection.client.call(MODULES, ModuleParams())
-        self.push_screen(HelpScreen(Editor.BINDINGS, ask))
+        self.push_screen(HelpScreen(Editor.BINDINGS, ask, scope_of(self.screen)))
 
     def action_palette(self) -> None:
         from tui.console.palette import ACTION, SCRIPT, action_entries, script_entries
@@ -244,10 +244,10 @@ class GatewrightApp(App[int]):
             self._show_gateways()
 
     def _show_gateways(self) -> Screen[GatewayChoice]:
-        from tui.screens.gateways import GatewaysScreen, Place, identity_of
+        from tui.screens.gateways import GatewayPlace, GatewaysScreen, identity_of
 
         here = self._visits.current
-        visited = [Place(visit.name, visit.target.name, target=visit.target) for visit in self._visits]
+        visited = [GatewayPlace(visit.name, visit.target.name, target=visit.target) for visit in self._visits]
         if visited[0].target is not None and visited[0].target.folder is not None:
             visited[0] = replace(visited[0], name="this project")
         screen = GatewaysScreen(visited, identity_of(here.target), here.connection, self._visits.unsaved)

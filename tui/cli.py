@@ -157,6 +157,8 @@ def _call(arguments: Sequence[str] | None, invocation: Invocation) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return exit_codes.CANCELLED
+    except RecursionError:  # an answer of lists in lists, of which there is no end
+        return _report(invocation, CommandError("the answer is nested too deeply to be shown"))
     except OSError as error:  # where no command could say more, for example help that nobody can write down
         return _report(invocation, CommandError(f"that did not work: {error}"))
     return code if isinstance(code, int) else exit_codes.OK

@@ -48,6 +48,10 @@ class EngineUnreachable(Exception):
         self.hint = hint
 
 
+class UnusableAnswer(EngineUnreachable):
+    """What answers sends what is of no use here. It would do so again, so nothing is gained by asking once more."""
+
+
 def encode(body: Model) -> bytes:
     """The body as JSON. What JSON in UTF-8 cannot carry is refused as the engine would refuse it."""
     try:
@@ -72,8 +76,8 @@ def _decoder(answer: Any) -> msgspec.json.Decoder[Any]:  # noqa: ANN401 - any ty
 def decode(data: bytes, answer: type[T]) -> T:
     try:
         decoded: T = _decoder(answer).decode(data)
-    except msgspec.DecodeError as error:
-        raise EngineUnreachable(
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UnusableAnswer(
             "The engine's answer makes no sense to this version.", "Compare the versions: gatewright engine status."
         ) from error
     return decoded
@@ -99,7 +103,7 @@ async def read_content(response: Response, limit: int) -> bytes:
         return data
     try:
         body: ErrorBody = _decoder(ErrorBody).decode(data)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         message = f"The engine answered with HTTP status {response.status}."
         raise EngineError("http", message, None, response.status) from None
     if body.code in UNKNOWN_OPERATION:
@@ -127,4 +131,4 @@ def unreachable(*, harmless: bool, when_silent: str) -> Iterator[None]:
     except TransportError as error:
         raise EngineUnreachable(str(error), error.hint) from error
     except EventTooLargeError as error:
-        raise EngineUnreachable(str(error)) from error
+        raise UnusableAnswer(str(error)) from error

@@ -2,7 +2,7 @@
 
 A text that both had is one that its author has seen on either side: where one side still has it, the other side's may
 take its place. Engines do not know of each other, and an editor or git changes files without a version in the history,
-so the user's own state folder remembers it (XDG Base Directory Specification): hashes by path, a file for each pair.
+so a file below the user's own state folder remembers it: hashes by path, a file for each pair.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import stat
 import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
+
+from engine.user_folders import state_home
 
 MAX_FILE = 64 << 20
 
@@ -29,7 +31,7 @@ class CommonTexts:
 
     def __init__(self, one: str, other: str) -> None:
         pair = json.dumps(sorted((one, other))).encode()
-        self._file = state_folder() / f"{hashlib.sha256(pair).hexdigest()[:32]}.json"
+        self._file = state_home() / "gatewright" / "common" / f"{hashlib.sha256(pair).hexdigest()[:32]}.json"
         self._hashes = dict(_read(self._file))
         self._before = dict(self._hashes)
 
@@ -38,7 +40,7 @@ class CommonTexts:
         return self._hashes.get(path)
 
     def note(self, path: str, sha256: str) -> None:
-        """Both have this text now."""
+        """Note that both have this text now."""
         self._hashes[path] = sha256
 
     def keep(self, paths: Collection[str]) -> None:
@@ -60,12 +62,6 @@ class CommonTexts:
             with contextlib.suppress(OSError):
                 os.unlink(made)
             raise
-
-
-def state_folder() -> Path:
-    """Return where the user's files of this kind are; relative values of the variable are ignored."""
-    named = Path(os.environ.get("XDG_STATE_HOME", ""))
-    return (named if named.is_absolute() else Path("~/.local/state").expanduser()) / "gatewright" / "common"
 
 
 def _read(file: Path) -> Mapping[str, str]:

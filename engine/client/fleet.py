@@ -3,12 +3,16 @@
 What one of them does delays no other: answers are handed out in the order in which they come, and a gateway that cannot
 be reached, refuses or is of another version is an answer, too. Cancelling, and the end of a gateway's time, ask each
 engine concerned to stop its run and wait a moment for what became of it.
+
+All answers are held until they are compared, so that each gateway has a part of what this process takes; of output that
+is longer only its beginning is held, with the hash of the rest: equal answers stay equal, and others different ones.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
@@ -17,7 +21,7 @@ from enum import StrEnum
 
 import msgspec
 
-from engine.client.answers import UNKNOWN_OPERATION, EngineError, EngineUnreachable
+from engine.client.answers import UNKNOWN_OPERATION, EngineError, EngineUnreachable, UnusableAnswer
 from engine.client.client import EngineClient
 from engine.client.gateways import Gateway
 from engine.client.runs import RunEvent
@@ -28,6 +32,12 @@ from engine.registry.runs import RUNS_CANCEL, RunParams
 
 AT_A_TIME = 64
 """Gateways that are asked at the same time: each takes a few descriptors."""
+
+HELD_TEXT, LEAST_TEXT = 128 << 20, 1 << 20
+"""Bytes of a stream of all gateways that are held, and those of one gateway at the least."""
+
+HELD_RECORDS, LEAST_RECORD = 256 << 20, 4 << 20
+"""Bytes of the records of all gateways that are taken, their results included, and those of one at the least."""
 
 LINE_PATIENCE, LINE_PAUSE = 60.0, 0.5
 """Seconds for which the line to a gateway may be down while its run goes on, and between two tries."""
@@ -49,8 +59,9 @@ class FailureKind(StrEnum):
     NOT_SET_UP = "not set up"
     """What the user's file says of it cannot be used: no token, no such project."""
     REFUSED = "refused"
-    OTHER_VERSION = "of another version"
+    OTHER_VERSION = "other version"
     LATE = "no answer in time"
+    UNUSABLE = "no usable answer"
     LOST = "lost"
     CANCELLED = "cancelled"
 
@@ -64,7 +75,7 @@ class Failure:
         message: One sentence.
         hint: What to do.
         code: Of the engine's error, or ``unreachable``, ``usage``, ``forbidden``, ``other_version``, ``late``,
-            ``lost``, ``cancelled``.
+            ``unusable``, ``lost``, ``cancelled``.
         status: Of HTTP, if the engine itself refused.
         exit_code: What a command for this gateway alone would end with, where that is known here.
     """
@@ -108,32 +119,69 @@ class Pending:
     line_down: bool = False
 
 
+class _Held:
+    """What a run wrote to one of its streams: its beginning, and of what there is no room for its hash.
+
+    Args:
+        room: Bytes of UTF-8 that are held.
+    """
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._pieces: list[str] = []
+        self._hash = hashlib.sha256()
+        self.left_out = 0
+        """Bytes."""
+
+    def add(self, text: str) -> None:
+        """Take what comes next."""
+        data = text.encode("utf-8", "surrogatepass")
+        if len(data) > self._room:  # from its first character on that does not fit, whatever the pieces are
+            text = data[: self._room].decode("utf-8", "ignore")
+            rest = data[len(text.encode()) :]
+            self.left_out += len(rest)
+            self._hash.update(rest)
+            self._room = 0
+        else:
+            self._room -= len(data)
+        if text:
+            self._pieces.append(text)
+
+    def text(self) -> str | None:
+        """Return what is held, and in the place of the rest a line that is the same for the same rest."""
+        text = "".join(self._pieces)
+        if self.left_out:
+            text += f"\n[{self.left_out:,} bytes more, SHA-256 {self._hash.hexdigest()}]\n"
+        return text or None
+
+
 @dataclass(slots=True)
 class _Member:
     """A gateway while its answer is awaited."""
 
     gateway: Gateway
+    texts: dict[Stream, _Held]
     client: EngineClient | None = None
     asked: bool = False
     """The engine was asked to start the run."""
     record: RunInfo | None = None
-    texts: dict[Stream, list[str]] = field(default_factory=lambda: {stream: [] for stream in Stream})
     next_chunk: int = 0
     heard: int = 0
-    """How many events came."""
+    """How many events came that told something new."""
     named: asyncio.Event = field(default_factory=asyncio.Event)
     """The engine gave the run a number."""
     line_down: bool = False
     """Its engine went away, and is tried again."""
 
     def take(self, event: RunEvent) -> None:
-        self.heard += 1
+        if not isinstance(event, RunInfo) or event != self.record:
+            self.heard += 1
         if isinstance(event, RunInfo):
             self.record = event
             self.named.set()
             return
         for chunk in event:
-            self.texts[chunk.stream].append(chunk.text)
+            self.texts[chunk.stream].add(chunk.text)
             self.next_chunk = chunk.seq + 1
 
     @property
@@ -141,11 +189,22 @@ class _Member:
         return self.record is not None and self.record.state is RunState.FINISHED
 
     def run(self) -> RunInfo | None:
-        """Return the record with what it wrote."""
+        """Return the record with what it wrote, which is not held here any longer."""
         if self.record is None:
             return None
-        output, errors = ("".join(self.texts[stream]) or None for stream in (Stream.STDOUT, Stream.STDERR))
-        return msgspec.structs.replace(self.record, output=output, stderr=errors)
+        output, errors = (self.texts[stream].text() for stream in (Stream.STDOUT, Stream.STDERR))
+        record = msgspec.structs.replace(self.record, output=output, stderr=errors)
+        cut = any(held.left_out for held in self.texts.values())
+        self.texts.clear()  # the answer has it now, and once is enough
+        if not cut:
+            return record
+        told = (
+            "Only the beginning of what it wrote is here, since so much of many gateways is not held at once: "
+            "gatewright --gateway NAME runs output ID prints all of it."
+        )
+        return msgspec.structs.replace(
+            record, output_complete=False, note=told if record.note is None else f"{record.note} {told}"
+        )
 
 
 class FleetRun:
@@ -172,7 +231,9 @@ class FleetRun:
         target: Callable[[Gateway], Target] = lambda gateway: gateway.target(become=False),
         patience: float | None = None,
     ) -> None:
-        self._members = [_Member(gateway) for gateway in gateways]
+        room = max(HELD_TEXT // max(1, len(gateways)), LEAST_TEXT)
+        self._members = [_Member(gateway, {stream: _Held(room) for stream in Stream}) for gateway in gateways]
+        self._max_record = max(HELD_RECORDS // max(1, len(gateways)), LEAST_RECORD)
         self._prepare = prepare
         self._client = client
         self._limit = limit
@@ -251,7 +312,7 @@ class FleetRun:
                 failure = await self._stopped(member, work, late=late)
                 if failure is not None:
                     return failure
-            return _failure_of(work) if work.done() else None
+            return _failure_of(work, member) if work.done() else None
         finally:
             for task in (work, stop):
                 task.cancel()
@@ -292,14 +353,11 @@ class FleetRun:
         """
         target = self._target(member.gateway)
         member.client = client = await target.connect(self._client)
+        client.max_record = min(client.max_record, self._max_record)
         try:
             request = await self._prepare(client)
             member.asked = True
-            try:
-                await self._take(member, client.run_and_follow(request, kept=True))
-            except EngineUnreachable:
-                if member.record is None:
-                    raise
+            await self._take(member, client.run_and_follow(request, kept=True))
             deadline, heard = time.monotonic() + self._patience, member.heard
             if not member.finished:
                 member.line_down = True
@@ -309,9 +367,9 @@ class FleetRun:
                 if following is not None:
                     await client.close()
                     member.client = client = following
-                    with contextlib.suppress(EngineUnreachable):
-                        number, after = member.record.id, member.next_chunk
-                        await self._take(member, client.follow_run(number, after, known=True, kept=True))
+                    client.max_record = min(client.max_record, self._max_record)
+                    number, after = member.record.id, member.next_chunk
+                    await self._take(member, client.follow_run(number, after, known=True, kept=True))
                 if member.heard != heard:  # the next time that the line drops is another one
                     deadline, heard = time.monotonic() + self._patience, member.heard
             if self._finished is not None and member.record is not None:
@@ -320,11 +378,20 @@ class FleetRun:
             await client.close()
 
     async def _take(self, member: _Member, events: AsyncGenerator[RunEvent, None]) -> None:
-        async with aclosing(events) as items:
-            async for item in items:
-                member.take(item)
-                member.line_down = False
-                self._changed()
+        """Take what comes, to its end or until the line drops.
+
+        Raises:
+            EngineUnreachable: The engine never named the run, or what it says is of no use.
+        """
+        try:
+            async with aclosing(events) as items:
+                async for item in items:
+                    member.take(item)
+                    member.line_down = False
+                    self._changed()
+        except EngineUnreachable as error:
+            if member.record is None or isinstance(error, UnusableAnswer):
+                raise
 
     async def _again(self, gateway: Gateway, target: Target, number: int, deadline: float) -> EngineClient | None:
         """Connect to the engine that answers now: that of the run, or the one that came after it. None: not yet.
@@ -355,10 +422,14 @@ _LATE = (FailureKind.LATE, "late", 124)
 _CANCELLED = Failure(FailureKind.CANCELLED, "It was cancelled; nothing was run.", None, "cancelled", exit_code=130)
 
 
-def _failure_of(work: asyncio.Task[None]) -> Failure | None:
+def _failure_of(work: asyncio.Task[None], member: _Member) -> Failure | None:
     """Return why the work came to no finished run; None if it did. What is no failure of a gateway is raised."""
     try:
         work.result()
+    except UnusableAnswer as error:
+        if member.record is None:
+            return failure_of(error)
+        return Failure(FailureKind.UNUSABLE, error.message, _look(member.gateway), "unusable")
     except (LaunchError, EngineError, EngineUnreachable) as error:
         return failure_of(error)
     return None
@@ -380,6 +451,8 @@ def failure_of(error: LaunchError | EngineError | EngineUnreachable) -> Failure:
     if isinstance(error, EngineError):
         kind = FailureKind.OTHER_VERSION if error.code in UNKNOWN_OPERATION else FailureKind.REFUSED
         return Failure(kind, message, hint, error.code, error.status, REFUSED)
+    if isinstance(error, UnusableAnswer):
+        return Failure(FailureKind.UNUSABLE, message, hint, "unusable")
     if isinstance(error, _Lost):
         return Failure(FailureKind.LOST, message, hint, "lost")
     return Failure(FailureKind.AWAY, message, hint)

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.client.starter import LaunchError
+from engine.user_folders import settings_home
 
 if TYPE_CHECKING:
     from engine.client.target import Target
@@ -79,6 +80,20 @@ class Gateway:
     def is_folder(self) -> bool:
         """Whether it is a project's folder of this host, which has files here."""
         return bool(self.project) and not self.project.startswith("@")
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Where it is and as whom the caller comes, however the file writes it: two names of one gateway have one."""
+        if not self.url:
+            place = self.socket or self.project
+            return (os.path.realpath(os.path.expanduser(place)) if self.socket or self.is_folder else place), ""
+        from engine.client.engine_url import parse_url
+
+        try:
+            place = parse_url(self.url).base
+        except LaunchError:
+            place = self.url
+        return place, os.path.realpath(os.path.expanduser(self.token_file))
 
     def target(self, *, become: bool = True) -> Target:
         """Return how it is reached. Nothing is asked yet.
@@ -180,6 +195,23 @@ class Gateways:
             raise _wrong("No gateway is named.", "Write names with commas between them, or @GROUP.")
         return [gateway for name, gateway in self.by_name.items() if name in names]
 
+    def asked(self, selection: str, tell: Callable[[str], None]) -> list[Gateway]:
+        """Return what ``chosen`` does, each gateway under one of its names only: what is done to it is done once.
+
+        Args:
+            selection: As for ``chosen``.
+            tell: Hears of the other names, a sentence each.
+
+        Raises:
+            LaunchError: As ``chosen``.
+        """
+        found: dict[tuple[str, str], Gateway] = {}
+        for gateway in self.chosen(selection):
+            first = found.setdefault(gateway.identity, gateway)
+            if first is not gateway:
+                tell(f"{gateway.name} is another name of {first.name}, which is asked once")
+        return list(found.values())
+
     def _group(self, part: str) -> Iterable[str]:
         groups = {**self.groups, **({EVERY: list(self.by_name)} if self.by_name else {})}
         name = part.removeprefix(GROUP_MARK)
@@ -226,8 +258,7 @@ class Gateways:
 
 def settings_file() -> Path:
     """Return where the user's gateways are written."""
-    home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(home).expanduser() / "gatewright" / FILE
+    return settings_home() / "gatewright" / FILE
 
 
 def _wrong(sentence: str, hint: str | None = None) -> LaunchError:
@@ -290,6 +321,8 @@ def _parsed(path: Path, text: str) -> dict[str, Gateway]:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _wrong(f"{path} is no valid TOML: {error}.", WRITE_ONE) from None
+    except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists without end
+        raise _wrong(f"{path} holds what no list of gateways has.", WRITE_ONE) from None
     for key in found:
         if key != TABLE:
             raise _wrong(

@@ -11,9 +11,17 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from engine.client.answers import EngineError, EngineUnreachable, decode, read_answer, read_content, unreachable
+from engine.client.answers import (
+    EngineError,
+    EngineUnreachable,
+    UnusableAnswer,
+    decode,
+    read_answer,
+    read_content,
+    unreachable,
+)
 from engine.client.calls import SILENCE_TIMEOUT, Calls, Retry
-from engine.client.sse_parser import ServerEvent
+from engine.client.sse_parser import MAX_EVENT, ServerEvent
 from engine.client.transport import IN_ANSWER, EngineLostError
 from engine.models.base import Model
 from engine.models.runs import BufferInfo, OutputChunk, ReplayRequest, RunInfo, RunRequest, RunState, Stream
@@ -42,7 +50,13 @@ MAX_REFUSAL = 1 << 20
 
 
 class RunCalls(Calls):
-    """Start and follow runs, and hand files to them."""
+    """Start and follow runs, and hand files to them.
+
+    Attributes:
+        max_record: Bytes of a run's record, its result included, that are taken.
+    """
+
+    max_record = MAX_EVENT
 
     async def follow_run(
         self, run_id: int, after: int = 0, *, known: bool = False, kept: bool = False
@@ -62,13 +76,18 @@ class RunCalls(Calls):
         """
         place = _Place(run_id, after, known=known)
         retry = Retry(self.transport)
+        last: RunEvent | None = None
         while True:
             stream = self.stream(RUNS_EVENTS, RunEventsParams(run_id=run_id, after=place.after, kept=kept))
             try:
-                async with aclosing(_until_finished(stream, place)) as items:
+                async with aclosing(_until_finished(stream, place, self.max_record)) as items:
                     async for item in items:
-                        retry.reset()
+                        if item != last:  # each connection begins with the record: that alone is no progress
+                            retry.reset()
+                        last = item
                         yield item
+            except UnusableAnswer:
+                raise
             except EngineUnreachable as error:
                 await retry.pause(error)
             except EngineError as error:
@@ -151,9 +170,11 @@ class RunCalls(Calls):
         place = _Place()
         stream = self.stream(start, params, body)
         try:
-            async with aclosing(_until_finished(stream, place)) as items:
+            async with aclosing(_until_finished(stream, place, self.max_record)) as items:
                 async for item in items:
                     yield item
+        except UnusableAnswer:
+            raise
         except EngineUnreachable as error:
             if place.run_id is None:
                 raise _unnamed(error) from error.__cause__
@@ -227,13 +248,21 @@ def _unnamed(error: EngineUnreachable) -> EngineUnreachable:
     return EngineUnreachable(sentence, "Look at the list of runs before you start it again.")
 
 
-async def _until_finished(stream: AsyncGenerator[ServerEvent, None], place: _Place) -> AsyncGenerator[RunEvent]:
+async def _until_finished(
+    stream: AsyncGenerator[ServerEvent, None], place: _Place, max_record: int
+) -> AsyncGenerator[RunEvent]:
     async with aclosing(stream):
         async for event in stream:
-            item: RunEvent = (
-                decode(event.data, list[OutputChunk]) if event.type == "output" else decode(event.data, RunInfo)
-            )
+            item: RunEvent
+            if event.type == "output":
+                item = decode(event.data, list[OutputChunk])
+            elif len(event.data) > max_record:
+                raise UnusableAnswer(f"Its record is larger than the {max_record >> 10:,} KiB that are taken here.")
+            else:
+                item = decode(event.data, RunInfo)
             place.reach(item)
             yield item
             if event.type == "finished":
+                if isinstance(item, RunInfo) and item.state is not RunState.FINISHED:
+                    raise UnusableAnswer("The engine says that the run has ended, and that it goes on.")
                 return

@@ -21,7 +21,15 @@ from engine.client.common_texts import CommonTexts
 from engine.models.defaults import DefaultState
 from engine.models.scripts import SaveRequest, ScriptInfo
 from engine.registry.defaults import DEFAULTS_LIST
-from engine.registry.scripts import SCRIPTS_HISTORY, SCRIPTS_LIST, SCRIPTS_LOAD, SCRIPTS_SAVE, ScriptParams
+from engine.registry.scripts import (
+    SCRIPTS_HISTORY,
+    SCRIPTS_LIST,
+    SCRIPTS_LOAD,
+    SCRIPTS_SAVE,
+    SCRIPTS_VERSION,
+    ScriptParams,
+    VersionParams,
+)
 from engine.shared_imports import LIB, Wanted, wanted
 
 INIT = "__init__.py"
@@ -30,7 +38,7 @@ SHOWN = 8
 """Hexadecimal digits of a hash that are shown, and the least that name a text."""
 
 
-class Standing(StrEnum):
+class ScriptStanding(StrEnum):
     """How a script stands in two places."""
 
     SAME = "same"
@@ -50,14 +58,14 @@ class Compared:
     there: str | None
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> ScriptStanding:
         if self.here is None:
-            return Standing.ONLY_THERE
+            return ScriptStanding.ONLY_THERE
         if self.there is None:
-            return Standing.ONLY_HERE
+            return ScriptStanding.ONLY_HERE
         if not (self.here and self.there):
-            return Standing.UNREADABLE
-        return Standing.SAME if self.here == self.there else Standing.DIFFERS
+            return ScriptStanding.UNREADABLE
+        return ScriptStanding.SAME if self.here == self.there else ScriptStanding.DIFFERS
 
 
 class CopyState(StrEnum):
@@ -73,7 +81,7 @@ class CopyState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
+class CopyResult:
     """One script after it was to be copied.
 
     Attributes:
@@ -101,17 +109,24 @@ class ScriptStore:
         infos: By path, as they were when this was made.
     """
 
-    def __init__(self, client: EngineClient, infos: Mapping[str, ScriptInfo]) -> None:
+    def __init__(self, client: EngineClient, infos: Mapping[str, ScriptInfo], *, elsewhere: bool = False) -> None:
         self._client = client
+        self._elsewhere = elsewhere
         self.infos = infos
         self._texts: dict[str, tuple[str, str]] = {}
         self._past: dict[str, frozenset[str]] = {}
+        self._had: dict[tuple[str, str], bool] = {}
 
     @classmethod
-    async def of(cls, client: EngineClient) -> ScriptStore:
-        """Ask an engine for its scripts."""
+    async def of(cls, client: EngineClient, *, elsewhere: bool = False) -> ScriptStore:
+        """Ask an engine for its scripts.
+
+        Args:
+            client: Of the engine.
+            elsewhere: It is not the caller's own: what it says of its past it has to prove.
+        """
         found = await client.call(SCRIPTS_LIST)
-        return cls(client, {info.path: info for info in found.scripts})
+        return cls(client, {info.path: info for info in found.scripts}, elsewhere=elsewhere)
 
     async def text(self, path: str) -> tuple[str, str]:
         """Return a script's text of now, and its hash.
@@ -138,6 +153,22 @@ class ScriptStore:
                     raise
                 self._past[path] = frozenset()
         return self._past[path]
+
+    async def had(self, path: str, sha256: str) -> bool:
+        """Return whether a script had the text of a hash: by its history, and of an engine elsewhere if it has it.
+
+        A history that only names a hash proves nothing: who tells of it could have heard of the hash alone.
+        """
+        if not self._elsewhere or sha256 not in await self.past(path):
+            return sha256 in await self.past(path)
+        if (path, sha256) not in self._had:
+            try:
+                version = await self._client.call(SCRIPTS_VERSION, VersionParams(path=path, sha256=sha256))
+                found = hashlib.sha256(version.text.encode("utf-8")).hexdigest() == sha256
+            except EngineError:
+                found = False
+            self._had[path, sha256] = found
+        return self._had[path, sha256]
 
     async def own(self) -> frozenset[str]:
         """Return the scripts but for those that came with Gatewright and are as they came: every engine has its own."""
@@ -209,7 +240,7 @@ async def copy(
     over: Collection[str] = (),
     dry_run: bool = False,
     place: str = "there",
-) -> Copied:
+) -> CopyResult:
     """Copy one script, unless that would replace a text that neither the origin had nor the caller names.
 
     Args:
@@ -219,7 +250,7 @@ async def copy(
         common: What both had; it notes what both have now.
         over: Beginnings of hashes of texts that may be replaced: the caller has seen them.
         dry_run: Decide and write nothing.
-        place: Where the target is, as sentences call it.
+        place: Where the target is, as sentences call it: here or there.
     """
     try:
         text, digest = await origin.text(path)
@@ -227,24 +258,25 @@ async def copy(
         base = None if there is None else there.sha256
         if base == digest:
             common.note(path, digest)
-            return Copied(path, CopyState.SAME, digest, base)
+            return CopyResult(path, CopyState.SAME, digest, base)
         if base is not None and not base.startswith(tuple(over)):
-            seen = base == common.of(path) or base in await origin.past(path)
+            seen = base == common.of(path) or await origin.had(path, base)
             if not seen and (digest == common.of(path) or digest in await target.past(path)):
                 told = f"The text {place} ({base[:SHOWN]}) is newer: it grew out of the other one."
-                return Copied(path, CopyState.OLDER, digest, base, told)
+                return CopyResult(path, CopyState.OLDER, digest, base, told)
             if not seen:
-                told = f"The text {place} ({base[:SHOWN]}) was changed by itself."
-                return Copied(path, CopyState.CONFLICT, digest, base, told)
+                other = "there" if place == "here" else "here"
+                told = f"The text {place} ({base[:SHOWN]}) is one that was never {other}."
+                return CopyResult(path, CopyState.CONFLICT, digest, base, told)
         state = CopyState.NEW if base is None else CopyState.REPLACED
         if dry_run:
-            return Copied(path, state, digest, base)
+            return CopyResult(path, state, digest, base)
         info = await target.save(path, text, base)
         common.note(path, digest)
-        return Copied(info.path, state, digest, base, info.problem, info.needs_approval)
+        return CopyResult(info.path, state, digest, base, info.problem, info.needs_approval)
     except EngineError as error:
         state = CopyState.CONFLICT if error.code == "conflict" else CopyState.FAILED
-        return Copied(path, state, problem=error.message, status=error.status)
+        return CopyResult(path, state, problem=error.message, status=error.status)
 
 
 _AS_THEY_CAME = (DefaultState.CURRENT, DefaultState.LATER)

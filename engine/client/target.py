@@ -104,7 +104,7 @@ async def meet(transport: Transport, name: str) -> EngineClient:
         raise LaunchError(f"The engine of {name} does not answer.", ASK_THERE) from None
     except EngineUnreachable as error:
         await engine.close()
-        if error.message == NO_ANSWER or isinstance(error.__cause__, msgspec.DecodeError):
+        if error.message == NO_ANSWER or isinstance(error.__cause__, (msgspec.DecodeError, RecursionError)):
             raise _no_engine(name) from None
         raise LaunchError(error.message, error.hint) from None
     except EngineError as error:

@@ -194,7 +194,7 @@ class EngineLog(RotatingFileHandler):
 
 
 def reads_stderr(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether the journal reads this process's stderr (systemd.exec(5), JOURNAL_STREAM)."""
+    """Tell whether the journal reads this process's stderr (systemd.exec(5), JOURNAL_STREAM)."""
     try:
         info = os.fstat(2)
     except OSError:
@@ -203,7 +203,7 @@ def reads_stderr(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def configure(path: Path, *, foreground: bool, journal: bool = False) -> EngineLog:
-    """Log to ``path``, and to stderr when somebody may be watching, in the journal's form where that reads it."""
+    """Log to ``path``, and to stderr in the foreground, in the journal's form where that reads it."""
     log = EngineLog(path, [StderrLog(journal=journal)] if foreground else ())
     if foreground:
         # Else logging tells of its own failures on stderr, and waits there.

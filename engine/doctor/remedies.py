@@ -46,7 +46,7 @@ class HostSystem:
         return self.read(f"proc/sys/{name}")
 
     def read(self, name: str) -> str | None:
-        """What a small file holds, without the space around it; None where it cannot be read."""
+        """Return what a small file holds, without the space around it; None where it cannot be read."""
         try:
             return (self.root / name).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
@@ -83,7 +83,7 @@ def for_namespaces(host: HostSystem, interpreter: Path) -> str:
 
 
 def for_apparmor(interpreter: Path) -> str:
-    """How to allow ``interpreter`` user namespaces where AppArmor restricts them.
+    """Say how to allow ``interpreter`` user namespaces where AppArmor restricts them.
 
     A profile by path. With a copy of the interpreter it holds for scripts and for no other program of the host.
 

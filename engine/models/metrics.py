@@ -201,7 +201,7 @@ class Alert(Model, frozen=True, kw_only=True):
     until: float | None = None
     """When it was over; None while it lasts."""
     count: int = 1
-    """How often it was noticed."""
+    """How often it began: one that comes back within a minute goes on."""
 
 
 class AlertList(Model, frozen=True, kw_only=True):

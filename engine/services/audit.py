@@ -110,6 +110,10 @@ class AuditService:
         """Keep these values out of every record from here on."""
         self._redactor.know(values)
 
+    def without_secrets(self, text: str) -> str:
+        """Return a text with these values hidden, in every spelling that is looked for."""
+        return self._redactor.hidden(text)
+
     def tell(self, actor: Actor, source: str, action: str, subject: str = "", **detail: object) -> None:
         """Record something that has happened now."""
         self.tell_at(time.time(), actor, source, action, subject, **detail)

@@ -8,10 +8,11 @@ among ``notes`` says so, and what is missing is said there, too.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -162,7 +163,9 @@ class EvidenceService:
             "approval": None if approval is None else _approval(approval),
             "interpreter": await self._interpreter(info, ran, notes),
         }
-        body["audit"] = await self._audited(info, ran, body["interpreter"]["environment"], notes)
+        environment = body["interpreter"]["environment"]
+        body = await asyncio.to_thread(_without_secrets, body, self._audit.without_secrets, notes)
+        body["audit"] = await self._audited(info, ran, environment, notes)
         body["notes"] = notes.sentences
         file = await asyncio.to_thread(sealed, body)
         told = {"file": await asyncio.to_thread(digest, file), "inputs": params.inputs, "output": params.output}
@@ -175,7 +178,7 @@ class EvidenceService:
                 hint="Free some space on the disk of the project, then try again.",
                 status=409,
             )
-        await self._audit.send_head()  # whoever keeps the system's log can tell that the file is of now
+        await self._audit.send_head()  # by the system's log a reader can tell that the file is of now
         return file
 
     def _made(self, actor: Actor, source: str) -> dict[str, Any]:
@@ -220,7 +223,7 @@ class EvidenceService:
         return found
 
     def _limits(self, info: RunInfo, header: ScriptInfo | None) -> dict[str, Any]:
-        """The timeout as recorded; the others as the header declares them, else as they are now."""
+        """Return the timeout as recorded, the others as the header declares them, else as they are now."""
         usual = self._pool.settings.limits
         now = {name: getattr(usual, name) for name in ("memory", "output", "result", "scratch", "open_files")}
         declared = {} if header is None else {name: getattr(header, name) for name in now}
@@ -338,7 +341,7 @@ class EvidenceService:
             if name != DEFAULT:
                 notes.add(f"The environment {name} is not there any longer.")
             return found | {"python": usual.version if name == DEFAULT else "", "packages": []}
-        if not record.managed:
+        if not record.managed and record.requirements:
             notes.add(f"The environment {name} was installed into by hand, so its packages have no lock.")
         lock = record.lock.encode()
         return found | {
@@ -387,6 +390,29 @@ class EvidenceService:
         }
 
 
+def _without_secrets(value: Any, hide: Callable[[str], str], notes: Notes) -> Any:  # noqa: ANN401 - JSON
+    """Return what is told without values of the project's secrets: of a content that has one only its hash is left."""
+    if isinstance(value, str):
+        return hide(value)
+    if isinstance(value, list):
+        return [_without_secrets(one, hide, notes) for one in value]
+    if not isinstance(value, dict):
+        return value
+    names = ("text", "base64") if "sha256" in value else ()
+    told = {name for name in names if name in value and (text := _text_of(name, value[name])) != hide(text)}
+    if told:
+        notes.add(f"A content holds the value of a secret, so only its hash is here: SHA-256 {value['sha256']}.")
+    return {
+        name: one if name in names else _without_secrets(one, hide, notes)
+        for name, one in value.items()
+        if name not in told
+    }
+
+
+def _text_of(name: str, held: str) -> str:
+    return held if name == "text" else base64.b64decode(held).decode("utf-8", "replace")
+
+
 def _run(info: RunInfo) -> dict[str, Any]:
     return {name: _plain(getattr(info, name)) for name in _OF_THE_RUN}
 
@@ -396,7 +422,7 @@ def _plain(value: object) -> Any:  # noqa: ANN401 - JSON
 
 
 def _text(data: bytes | None, sha256: str) -> dict[str, Any]:
-    """A text with its hash, and without it where it is not kept."""
+    """Return a text with its hash; the hash alone where the text is not kept."""
     return {"sha256": sha256} if data is None else content(data) | {"sha256": sha256, "size": len(data)}
 
 
@@ -407,7 +433,7 @@ def _header(info: ScriptInfo | None) -> dict[str, Any] | None:
 
 
 def _inputs(info: RunInfo, ran: Ran, notes: Notes, *, whole: bool) -> dict[str, Any]:
-    """Hashes of what the run was given, and with ``whole`` what is kept of it: of secrets there is an HMAC only."""
+    """Return hashes of what the run was given, and with ``whole`` what is kept of it; of secrets an HMAC only."""
     given = read_inputs(ran.inputs)
     told: dict[str, Any] = {
         "sha256": info.inputs_sha256,
@@ -430,7 +456,7 @@ def _inputs(info: RunInfo, ran: Ran, notes: Notes, *, whole: bool) -> dict[str, 
 
 
 def _output(info: RunInfo, chunks: Sequence[OutputRow], notes: Notes, *, whole: bool) -> dict[str, Any]:
-    """Hashes of what is kept of each stream, and with ``whole`` the texts."""
+    """Return hashes of what is kept of each stream, and with ``whole`` the texts."""
     streams = {stream: "".join(chunk.text for chunk in chunks if chunk.stream == stream).encode() for stream in STREAMS}
     kept = sum(map(len, streams.values()))
     if not kept and info.output_bytes:
@@ -449,7 +475,7 @@ def _output(info: RunInfo, chunks: Sequence[OutputRow], notes: Notes, *, whole: 
 
 
 def _result(row: RunRow, *, whole: bool) -> dict[str, Any]:
-    """Hashes of what the run returned as JSON and as text, and of its traceback; with ``whole`` the texts."""
+    """Return hashes of the result as JSON and as text, and of the traceback; with ``whole`` the texts."""
     texts = {"value": row.value, "shown": row.result, "traceback": row.traceback}
     return {
         name: {"sha256": digest(text.encode()), "size": len(text.encode())} | (content(text.encode()) if whole else {})
@@ -485,7 +511,7 @@ def _of_decision(decided: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _python_of(version: str) -> str | None:
-    """The requirement that code makes by naming a version, as for its run (``RequestChecks``)."""
+    """Return the requirement that code makes by naming a version, as for its run (``RequestChecks``)."""
     return f"=={version if version.count('.') == 2 else f'{version}.*'}" if version else None
 
 

@@ -1,4 +1,4 @@
-"""Take secrets out of what the audit keeps for good, whoever told it: by name, by form, and by value.
+"""Take secrets out of what the audit keeps for good, from wherever it was told: by name, by form, and by value.
 
 Nothing that is told should hold one. This is for what slips through: an address with a password in a message, a file
 that is named like a token.
@@ -81,6 +81,10 @@ class Redactor:
             masks = Masks()
             masks.extend(self._known)
             self._masks = masks  # another one: a writer's thread may be at work with that from before
+
+    def hidden(self, text: str) -> str:
+        """Return a text without the values that are known to be secret; a hash stays what it is."""
+        return text if len(text) == 64 and _DIGEST.fullmatch(text) else self._masks.text(text)
 
     def event(self, event: AuditEvent) -> AuditEvent:
         """Return an event without secrets. Who did it, from where, and the action's name stay as they are."""

@@ -130,7 +130,7 @@ class Audit:
         return [AuditRow(*row) for row in await self._rows("seq <= ? ORDER BY seq DESC LIMIT ?", (last, limit))]
 
     async def find(self, wanted: AuditFilter, limit: int, before: int | None = None) -> list[AuditRow]:
-        """Up to ``limit`` of the records that are wanted, newest first, from the one below ``before`` on."""
+        """Return up to ``limit`` of the records that are wanted, newest first, from the one below ``before`` on."""
         first, last = await self._database.read(wanted.bounds)
         if before is not None:
             last = min(last, before - 1)

@@ -97,7 +97,8 @@ class EndedRun(msgspec.Struct, frozen=True):
     outcome: str
     finished_at: float
     started: bool
-    duration: float
+    duration: float | None
+    """Seconds; None of a run that ended with its engine, whose end is not known."""
     repeated: int
     """Runs without a record of their own that are counted in this one."""
     repeated_total: float
@@ -116,7 +117,7 @@ class Part:
 _SPAN = SpanRow.__struct_fields__
 _GROUP = GroupRow.__struct_fields__
 _RUN = (
-    "id, kind, name, actor, coalesce(outcome, ''), finished_at, started_at IS NOT NULL, coalesce(duration, 0), "
+    "id, kind, name, actor, coalesce(outcome, ''), finished_at, started_at IS NOT NULL, duration, "
     "runs - 1, total FROM run LEFT JOIN run_condensed ON run_id = id"
 )
 _SUMS = "name, sum(total), sum(successful), sum(cancelled), sum(timed), sum(duration), max(last_at)"
@@ -404,5 +405,5 @@ def _merge_groups(connection: sqlite3.Connection, rows: Iterable[GroupRow]) -> N
 
 def _ended(row: Sequence[Any]) -> EndedRun:
     run_id, kind, name, actor, outcome, finished_at, started, duration, repeated, sum_ = row
-    more, total = max(0, repeated or 0), max(0.0, (sum_ or 0.0) - duration)
+    more, total = max(0, repeated or 0), max(0.0, (sum_ or 0.0) - (duration or 0.0))
     return EndedRun(run_id, kind, name, actor, outcome, finished_at, bool(started), duration, more, total)

@@ -139,7 +139,9 @@ async def fail_everywhere(root: Path, name: str, codes: Callable[[int], tuple[in
     assert len(hits) > 2, "the same call again and again"
 
 
-@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize(
+    "name", [name if name == "save" else pytest.param(name, marks=pytest.mark.slow) for name in CHANGES]
+)
 def test_any_failing_step_loses_nothing(tmp_path: Path, name: str) -> None:
     """Every third step with one of the errors, in turn."""
     asyncio.run(fail_everywhere(tmp_path, name, lambda at: () if at % 3 else (CODES[at // 3 % len(CODES)],)))

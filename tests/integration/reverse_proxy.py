@@ -22,12 +22,14 @@ NEVER_PASSED_ON = {b"connection", b"keep-alive", b"te", b"trailer", b"upgrade", 
 
 @dataclass
 class Location:
-    """A ``location`` block: what it allows, and which headers it sets."""
+    """A ``location`` block: what it allows, which headers it sets, and whether an answer waits for its end."""
 
     path: str
     allowed: list[str] = field(default_factory=list)
     denies: bool = False
     headers: dict[str, str] = field(default_factory=dict)
+    buffers: bool = True
+    """As nginx does unless ``proxy_buffering off`` is said: here until the end, there until a buffer is full."""
 
     def lets_in(self, address: str) -> bool:
         """By ``allow`` and ``deny all`` (ngx_http_access_module)."""
@@ -41,7 +43,8 @@ def locations(configuration: str) -> list[Location]:
     found = []
     for path, block in re.findall(r"location (\S+) \{(.*?)\n *\}", configuration, re.DOTALL):
         headers = {name: value.strip('"') for name, value in re.findall(r"proxy_set_header (\S+) (.+);", block)}
-        found.append(Location(path, re.findall(r"allow (\S+);", block), "deny all;" in block, headers))
+        allowed, buffers = re.findall(r"allow (\S+);", block), "proxy_buffering off;" not in block
+        found.append(Location(path, allowed, "deny all;" in block, headers, buffers))
     return sorted(found, key=lambda one: -len(one.path))
 
 
@@ -113,9 +116,12 @@ class ReverseProxy:
         while not isinstance(event := _next(ours, client), h11.EndOfMessage):
             _send(theirs, engine, event)
         _send(theirs, engine, h11.EndOfMessage())
+        waiting: list[h11.Event] = []
         while not isinstance(event := _next(theirs, engine), h11.EndOfMessage):
-            _send(ours, client, event)
-        _send(ours, client, h11.EndOfMessage())
+            waiting.append(event)
+            if not location.buffers:
+                _send(ours, client, waiting.pop())
+        _send(ours, client, *waiting, h11.EndOfMessage())
 
 
 def _headers(request: h11.Request, location: Location) -> list[tuple[bytes, bytes]]:

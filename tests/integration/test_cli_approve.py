@@ -148,6 +148,7 @@ def account() -> Iterator[OrdinaryAccount]:
         yield made
 
 
+@pytest.mark.slow
 def test_an_ordinary_account_grants_what_it_has(account: OrdinaryAccount) -> None:
     root, logs, fixed = (account.folder(name) for name in ("plant", "logs", "fixed"))
     call = lambda *arguments: account.call("--project", str(root), *arguments)  # noqa: E731

@@ -4,14 +4,39 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pytest
 from cli_support import cli_project, in_terminal
 
+from tui import cli
+from tui.commands.invocation import Invocation
 
-def test_what_was_done_is_on_record_and_can_be_verified(tmp_path: Path) -> None:
+
+@dataclass
+class Here:
+    """Calls commands in this process, which saves the start of an interpreter for each."""
+
+    root: Path
+    capfd: pytest.CaptureFixture[str]
+
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        code = cli._call(["--project", str(self.root), *arguments], Invocation())
+        return subprocess.CompletedProcess(arguments, code, *self.capfd.readouterr())
+
+    def json(self, *arguments: str) -> Any:
+        done = self.call("--json", *arguments)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+def test_what_was_done_is_on_record_and_can_be_verified(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     root = tmp_path / "plant"
-    with cli_project(root, "[policy]\nadmin_as_root = true\n") as project:
+    with cli_project(root, "[policy]\nadmin_as_root = true\n") as called:
+        project = Here(root, capfd)
         project.call("scripts", "new", "night/hello")
         project.call("scripts", "rename", "night/hello", "night/bye")
         project.call("scripts", "duplicate", "night/bye.py", "night/again")
@@ -31,7 +56,7 @@ def test_what_was_done_is_on_record_and_can_be_verified(tmp_path: Path) -> None:
         saved = project.json("audit", "--what", "save night/hello", "-n", "1")
         assert [one["action"] for one in saved["records"]] == ["save"]
         assert "no record matches" in project.call("audit", "--who", "ghost").stderr
-        _, narrow = in_terminal(project.command("audit"))
+        _, narrow = in_terminal(called.command("audit"))
         assert max(map(len, narrow.splitlines())) <= 80
         assert "".join(project.call("audit").stdout.split()) == "".join(narrow.split()), "nothing is cut"
         checked = project.json("audit", "--verify")
@@ -46,10 +71,10 @@ def test_what_was_done_is_on_record_and_can_be_verified(tmp_path: Path) -> None:
             f"gatewright-audit[7]: project {json.dumps(where)} record {one['seq']} head {one['sha256']}\n"
             for where, one in told
         ]
-        compared = project.call("audit", "--verify", "--heads", "-", stdin="".join(lines))
+        compared = called.call("audit", "--verify", "--heads", "-", stdin="".join(lines))
         assert (compared.returncode, compared.stdout) == (0, "All 2 heads of the log are in the record\n")
         forged = lines[0].replace(records[0]["sha256"], "1" * 64)
-        other = project.call("audit", "--verify", "--heads", "-", stdin=forged)
+        other = called.call("audit", "--verify", "--heads", "-", stdin=forged)
         assert (other.returncode, "Audit record 9 does not have the head" in other.stderr) == (1, True)
         found = project.json(
             "audit", "--subject", "night/hello.py", "--since", "1h", "--text", "SCRIPTS", "--action", "save"
@@ -65,9 +90,9 @@ def test_what_was_done_is_on_record_and_can_be_verified(tmp_path: Path) -> None:
     connection.executescript("DROP TRIGGER audit_unchanged; UPDATE audit SET actor = 'nobody' WHERE seq = 2;")
     connection.close()
     try:
-        done = project.call("audit", "--verify")
+        done = called.call("audit", "--verify")
         assert done.returncode == 1
         assert "Audit record 2 was changed" in done.stderr
-        assert "Audit record 2 was changed" in project.call("engine", "status").stdout
+        assert "Audit record 2 was changed" in called.call("engine", "status").stdout
     finally:
-        project.call("engine", "stop", "--force")
+        called.call("engine", "stop", "--force")

@@ -32,6 +32,7 @@ def restored(file: Path, folder: Path, *options: str) -> subprocess.CompletedPro
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
+@pytest.mark.slow
 def test_a_project_in_use_comes_back_elsewhere_with_all_that_it_was(plant: CliProject, tmp_path: Path) -> None:
     busy = plant.popen("exec", "import time\nprint('begun', flush=True)\ntime.sleep(600)")
     assert busy.stdout is not None

@@ -65,7 +65,10 @@ def test_a_rebuild_reports_what_went_away_outside(project: CliProject) -> None:
     assert "0 created, 0 updated, 0 renamed, 0 removed, 1 problem" in plain.stderr
 
 
-@pytest.mark.parametrize("damage", ["deleted", "zeroed", "truncated", "garbage", "folder"])
+@pytest.mark.parametrize(
+    "damage",
+    ["garbage", *(pytest.param(one, marks=pytest.mark.slow) for one in ("deleted", "zeroed", "truncated", "folder"))],
+)
 def test_a_lost_index_costs_only_time(project: CliProject, damage: str) -> None:
     before = project.json("scripts", "list")
     assert project.call("engine", "stop", "--force").returncode == 0

@@ -109,6 +109,7 @@ def test_an_environment_is_made_for_code_and_removed(project: CliProject) -> Non
     assert project.call("exec", "import units").returncode == exit_codes.FAILED, "the default one has none of it"
     listed = project.call("packages", "environments", "list").stdout.splitlines()
     assert [line.split()[0] for line in listed] == ["environment", "default", "reports"]
+    assert not any("by hand" in line for line in listed), "the default one has nothing that was installed"
     used = {one["path"]: one.get("environments") for one in project.json("python", "list")["interpreters"]}
     assert ["default", "reports"] in used.values()
     assert project.call("packages", "environments", "remove", "reports").returncode == 0

@@ -80,6 +80,7 @@ def states(told: Any) -> dict[str, dict[str, str]]:
     return {side["name"]: {one["path"]: one["state"] for one in side["scripts"]} for side in told["gateways"]}
 
 
+@pytest.mark.slow
 def test_a_pushed_script_takes_its_shared_code_along_and_is_the_same_then(plant: Plant) -> None:
     plant.here.script("lib/pushed/deep.py", "Y = 2\n")
     plant.here.script("lib/pushed/__init__.py", "from .deep import Y\n")
@@ -145,11 +146,16 @@ def test_a_text_that_was_changed_on_a_gateway_is_never_written_over_and_stops_no
     plant.one.script("race/a.py", "print('there')\n")
     done = plant.scripts("push", "race/", "--on", "gw-01")
     assert done.returncode == 5
-    assert "conflict  race/a.py: The text there" in done.stdout
+    there = digest("print('there')\n")[:8]
+    assert f"conflict  race/a.py: The text there ({there}) is one that was never here." in done.stdout
+    pulled = plant.scripts("pull", "race/a", "--on", "gw-01")
+    assert pulled.returncode == 5
+    here = digest("print(2)\n")[:8]
+    assert f"conflict  race/a.py: The text here ({here}) is one that was never there." in pulled.stdout
     assert "compare race/a.py --on gw-01 --diff" in done.stderr
     assert text_of(plant.one, "race/a.py") == "print('there')\n"
-    assert text_of(plant.one, "race/b.py") == "print(2)\n", "which nobody had changed there"
-    other, there = digest("print(7)\n")[:8], digest("print('there')\n")[:8]
+    assert text_of(plant.one, "race/b.py") == "print(2)\n", "which was not changed there"
+    other = digest("print(7)\n")[:8]
     assert plant.scripts("push", "race/", "--on", "gw-01", "--over", other).returncode == 5
     told = plant.told("push", "race/", "--on", "gw-01", "--over", there)
     assert states(told)["gw-01"] == {"race/a.py": "replaced", "race/b.py": "same"}

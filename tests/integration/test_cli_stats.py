@@ -32,10 +32,15 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CliProject]:
     with cli_project(tmp_path_factory.mktemp("stats") / "plant", '[listen]\naddress = "127.0.0.1:0"\n') as made:
         made.script("night/two words.py", "import sys\nresult = 1\n")
         made.script("fails.py", "raise ValueError('no tags')\n")
-        for script, count in (("night/two words", GOOD), ("fails", BAD)):
-            for _ in range(count):
-                made.call("run", script)
+        asyncio.run(run_each(made.root, ["night/two words.py"] * GOOD + ["fails.py"] * BAD))
         yield made
+
+
+async def run_each(root: Path, scripts: list[str]) -> None:
+    client = await launch.connect(root, client="cli", start=False)
+    for script in scripts:
+        await client.run_to_end(RunRequest(kind=RunKind.SCRIPT, script=script))
+    await client.close()
 
 
 class Watching:
@@ -182,7 +187,7 @@ def test_a_busy_run_shows_in_its_slot(project: CliProject) -> None:
             while True:
                 found = await client.call(POOL_USE)
                 used = max(found.slots, key=lambda one: one.cpu_percent or 0.0)
-                if (used.cpu_percent or 0.0) > 5 or time.monotonic() > deadline:
+                if (used.cpu_percent or 0.0) > 1 or time.monotonic() > deadline:
                     break
                 await asyncio.sleep(0.1)
             await client.call(RUNS_CANCEL, RunParams(run_id=run.id))
@@ -192,5 +197,5 @@ def test_a_busy_run_shows_in_its_slot(project: CliProject) -> None:
             await client.close()
 
     used = asyncio.run(busiest())
-    assert (used.cpu_percent or 0.0) > 5
+    assert (used.cpu_percent or 0.0) > 1
     assert (used.memory or 0) > 1 << 20

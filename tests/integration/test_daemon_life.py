@@ -40,7 +40,10 @@ async def until_unreachable(stream: AsyncIterator[T]) -> list[T]:
     raise AssertionError("the stream ended as if all were well")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, *(pytest.param(other, marks=pytest.mark.slow) for other in (signal.SIGINT, signal.SIGHUP))],
+)
 async def test_a_signal_ends_it_with_streams_open_and_a_run_going_on(
     project: ProjectUnderTest, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,7 +149,7 @@ async def test_a_vanished_socket_is_back_and_nobody_is_cut_off(project: ProjectU
     await other.close()
 
 
-@pytest.mark.parametrize("vanish", ["deleted", "moved"])
+@pytest.mark.parametrize("vanish", ["deleted", pytest.param("moved", marks=pytest.mark.slow)])
 async def test_an_engine_whose_project_is_gone_leaves(project: ProjectUnderTest, vanish: str) -> None:
     client = await project.connect()
     members = family(project.engine_pid)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 import pytest
 import pytest_asyncio
 from cli_support import PROGRAM, CliProject, cli_project
@@ -20,6 +22,7 @@ from package_index import Release, package_index
 
 import tui
 from engine import Engine
+from engine.client.client import EngineClient
 from engine.config import PackagesSection, Settings
 from engine.evidence_check import CheckedEvidence, check, digest, sealed
 from engine.models.access import TokenRequest
@@ -27,9 +30,12 @@ from engine.models.engine import PruneRequest
 from engine.models.permissions import ApproveRequest, Grant
 from engine.models.runs import RunKind, RunRequest
 from engine.models.scripts import SaveRequest
+from engine.models.secrets import SecretValue
+from engine.registry.engine import AuditParams
 from engine.registry.evidence import EvidenceParams
 from engine.services.access import ServiceError
 from store.errors import LowDisk
+from tui.commands.evidence import _unknown
 
 SECRET = "geheim-4711"
 
@@ -138,6 +144,26 @@ async def test_texts_of_what_went_in_and_out_come_only_when_they_are_asked_for_a
         assert SECRET.encode() not in file
 
 
+async def test_no_value_of_a_secret_is_in_it_wherever_that_stands(engine: Engine) -> None:
+    """In the text itself, its output and result, and in words of its error, which are told in any case."""
+    secret = "wasser-0815"
+    run = await engine.execute(f"print('{secret}')\nresult = [b'\\xff{secret}'.hex()]\nraise ValueError('{secret}!')")
+    kept = await made(engine, run.id, inputs=True, output=True)
+    assert secret.encode() in kept, "nobody knows yet that it is one"
+    await engine.secrets.set("plc", SecretValue(value=secret), engine.owner, "cli")
+    file = await made(engine, run.id, inputs=True, output=True)
+    assert secret.encode() not in file
+    found = check(file)
+    assert found.problems == []
+    assert found.evidence["code"] == {
+        name: value for name, value in check(kept).evidence["code"].items() if name != "text"
+    }
+    assert found.evidence["run"]["error"]["message"] == "***!"
+    notes = [note for note in found.evidence["notes"] if "only its hash is here" in note]
+    assert any(found.evidence["code"]["sha256"] in note for note in notes)
+    await engine.secrets.delete("plc", engine.owner, "cli")
+
+
 async def test_every_record_of_the_audit_is_as_the_engine_has_it_and_the_file_itself_is_on_record(
     engine: Engine, watch: int
 ) -> None:
@@ -186,6 +212,26 @@ async def test_packages_that_were_changed_since_are_not_taken_for_those_of_then(
     [number] = found["interpreter"]["changed_since"]
     assert any(f"has changed since the run (audit records {number})" in note for note in found["notes"])
     assert number in found["audit"]["about"]
+
+
+@pytest.mark.parametrize("installed", [(), ("six==1.16",)])
+async def test_only_packages_that_are_there_were_installed_by_hand(engine: Engine, installed: tuple[str, ...]) -> None:
+    run = await engine.execute("result = 1")
+    folder = engine.project.root / ".gatewright" / "envs"
+    build = folder / "builds" / "20260101-000000-0a0a0a0a"
+    (build / "bin").mkdir(parents=True)
+    (build / "bin" / "python").symlink_to(sys.executable)
+    kept = {"format": 1, "name": "default", "python": sys.executable, "version": "3.11.7", "managed": False}
+    (build / "gatewright.json").write_text(json.dumps(kept | {"requirements": installed}))
+    (folder / "default").rename(folder / "aside")
+    (folder / "default").symlink_to(build.relative_to(folder))
+    try:
+        notes = (await evidence(engine, run.id)).evidence["notes"]
+    finally:
+        (folder / "default").unlink()
+        (folder / "aside").rename(folder / "default")
+        shutil.rmtree(build)
+    assert any("was installed into by hand" in note for note in notes) is bool(installed)
 
 
 async def test_a_run_that_goes_on_or_is_none_is_refused_in_a_sentence(engine: Engine) -> None:
@@ -272,9 +318,9 @@ async def test_the_command_writes_a_file_that_is_verified_elsewhere_and_no_more_
         subprocess.run([sys.executable, "-c", recipe], cwd=tmp_path, check=True, timeout=60)
         data = file.read_bytes()
         whole = {key: value for key, value in json.loads(data).items() if key not in ("format", "version", "sha256")}
-        whole["made"]["by"] = "somebody else"
+        whole["made"]["by"] = "another account"
         file.write_bytes(sealed(whole))
-        assert verified(file, elsewhere).returncode == 0, "every hash was reckoned anew"
+        assert verified(file, elsewhere).returncode == 0, "every hash was computed again"
         forged = plant.call("evidence", "--verify", str(file), "--ask")
         assert (forged.returncode, "has no record that it made this file" in forged.stderr) == (1, True)
         file.write_bytes(data.replace(b'"text":"2\\n"', b'"text":"3\\n"'))
@@ -289,6 +335,30 @@ async def test_the_command_writes_a_file_that_is_verified_elsewhere_and_no_more_
         assert verified(tmp_path / "nothing", elsewhere).returncode == 2
 
     await asyncio.to_thread(work)
+
+
+class Asked:
+    """An engine's answers without the way to it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def call(self, _: object, params: AuditParams) -> Any:
+        return await self._engine.audit.list(self._engine.owner, **msgspec.structs.asdict(params))
+
+
+async def test_a_forged_file_whose_hash_is_the_name_of_a_script_is_still_unknown(engine: Engine, watch: int) -> None:
+    """The audit has that hash then, in a record about evidence: that of another run."""
+    body = {key: value for key, value in check(await made(engine, watch)).evidence.items() if key != "sha256"}
+    forged = sealed({**body, "made": {**body["made"], "by": "another"}})
+    name = f"{digest(forged)}.py"
+    await engine.scripts.save(name, SaveRequest(text="result = 1\n"), engine.owner)
+    run = await engine.call_script(name)
+    true = check(await made(engine, run.id))
+    assert check(forged).problems == []
+    asked = cast(EngineClient, Asked(engine))
+    assert await _unknown(asked, true) == []
+    assert await _unknown(asked, check(forged)) == ["The audit of the engine has no record that it made this file."]
 
 
 @pytest.mark.slow

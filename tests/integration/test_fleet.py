@@ -282,6 +282,13 @@ def test_the_same_answers_are_one_and_the_other_is_a_difference(here: Any) -> No
     assert "not the same text ran everywhere: another one on gw-03" in err
 
 
+def test_what_is_meant_for_one_gateway_is_not_done_twice_there(three: Fleet, here: Any) -> None:
+    with three.also(f'[gateways.twin]\nproject = "{three.projects["gw-01"].root}/."\n'):
+        code, out, err = here("exec", "result = 1", "--on", "gw-01,twin", "--json")
+    assert (code, [one["gateway"] for one in json.loads(out)["answers"]]) == (0, ["gw-01"])
+    assert "twin is another name of gw-01, which is asked once" in err
+
+
 def test_a_program_gets_every_answer_and_the_groups(here: Any) -> None:
     code, out, err = here("run", "night/tag_check", "--on", "gw-03,gw-01", "--json")
     report = json.loads(out)
@@ -315,16 +322,16 @@ def test_one_that_is_dead_refuses_or_is_newer_is_told_and_the_others_answer(
             **dict.fromkeys(NAMES),
             "dead": "not reachable",
             "viewed": "refused",
-            "newer": "of another version",
+            "newer": "other version",
             "tokenless": "not set up",
         }, err
         codes = {one["gateway"]: one["exit_code"] for one in report["answers"]}
         assert (code, codes["viewed"], codes["tokenless"]) == (3, 4, 2)
         assert report["summary"].startswith("3 same, ")
         code, out, err = here("gateways", "check", "gw-01,dead,viewed,newer,tokenless")
-        states = dict(re.findall(r"^(\S+) +(answers|not \S+(?: up)?|of another version)", out, re.MULTILINE))
+        states = dict(re.findall(r"^(\S+) +(answers|not \S+(?: up)?|other version)", out, re.MULTILINE))
         assert states == {
-            "gw-01": "answers", "viewed": "answers", "dead": "not reachable", "newer": "of another version",
+            "gw-01": "answers", "viewed": "answers", "dead": "not reachable", "newer": "other version",
             "tokenless": "not set up",
         }  # fmt: skip
         assert code == 3

@@ -98,6 +98,7 @@ def test_a_disk_that_fills_up_under_a_running_engine_can_be_pruned_too(disk: Pat
 
 
 @needs_mounts
+@pytest.mark.slow
 def test_without_the_reserve_it_says_why_nothing_can_be_removed(disk: Path) -> None:
     with cli_project(disk / "plant", SETTINGS) as project:
         project.call("exec", TALK)

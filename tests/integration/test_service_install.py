@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -14,8 +15,8 @@ from account_support import UID, _where_all_reach_python, environment, ordinary_
 from daemon_support import ProjectUnderTest
 
 from engine.client.service import installing
-from engine.client.service.host import Host
-from engine.client.service.installing import Plan, Wanted, plan_installation, plan_removal
+from engine.client.service.host import ServiceHost
+from engine.client.service.installing import ServicePlan, WantedService, plan_installation, plan_removal
 from engine.client.starter import LaunchError
 
 GATEWRIGHT = str(Path(sys.executable).with_name("gatewright"))
@@ -53,15 +54,15 @@ class Image:
         (programs / "systemctl").write_text(SYSTEMCTL.format(calls=self.calls))
         (programs / "systemctl").chmod(0o755)
         self.path = f"{programs}:{os.environ['PATH']}"
-        self.host = Host(True, self.root)
+        self.host = ServiceHost(True, self.root)
 
-    def install(self, **wanted: object) -> Plan:
-        plan = plan_installation(self.host, Wanted(**wanted))  # type: ignore[arg-type]
+    def install(self, **wanted: object) -> ServicePlan:
+        plan = plan_installation(self.host, WantedService(**wanted))  # type: ignore[arg-type]
         plan.carry_out()
         return plan
 
-    def uninstall(self, *, keep_settings: bool = False, **wanted: object) -> Plan:
-        plan = plan_removal(self.host, Wanted(**wanted), keep_settings=keep_settings)  # type: ignore[arg-type]
+    def uninstall(self, *, keep_settings: bool = False, **wanted: object) -> ServicePlan:
+        plan = plan_removal(self.host, WantedService(**wanted), keep_settings=keep_settings)  # type: ignore[arg-type]
         plan.carry_out()
         return plan
 
@@ -261,6 +262,7 @@ def test_what_cannot_be_a_service_is_refused_and_changes_nothing(
     with pytest.raises(LaunchError) as caught:
         image.install(**wanted)
     assert says in caught.value.message
+    assert wanted or "--id ID" in (caught.value.hint or ""), "the help says that an ID is enough"
     assert caught.value.hint
     assert sorted(image.root.rglob("*")) == before
 
@@ -293,6 +295,12 @@ def test_a_project_with_an_engine_is_refused_until_that_ends(tmp_path: Path) -> 
         with pytest.raises(LaunchError, match=rf"An engine serves \S+ already, process {held.pid}\."):
             installing._check_free(service, tmp_path, staged=False, active=False)
         installing._check_free(service, tmp_path, staged=False, active=True)
+        wanted = WantedService(id="x", project=PurePosixPath(tmp_path))
+        with pytest.raises(LaunchError, match="An engine serves"):
+            plan_installation(ServiceHost(False), wanted)
+        looked = plan_installation(ServiceHost(False), replace(wanted, looks=True))
+        assert any(note.startswith("An engine serves") and "engine stop" in note for note in looked.notes)
+        assert looked.files, "what would be written can be looked at"
     finally:
         held.communicate(b"", timeout=20)
     installing._check_free(service, tmp_path, staged=False, active=False)
@@ -332,10 +340,10 @@ def test_a_user_without_a_manager_is_told_how_to_get_one(tmp_path: Path, monkeyp
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     with pytest.raises(LaunchError, match="Failed to connect to bus") as caught:
-        Host(False).systemctl("enable", "gatewright-plant.service")
+        ServiceHost(False).systemctl("enable", "gatewright-plant.service")
     assert caught.value.hint is not None
     assert "only after a login" in caught.value.hint
-    assert not Host(False).answers("is-active", "gatewright-plant.service")
+    assert not ServiceHost(False).answers("is-active", "gatewright-plant.service")
 
 
 @needs_root

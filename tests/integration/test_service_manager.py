@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import queue
 import re
 import signal
 import socket
@@ -29,17 +30,31 @@ ADDRESS = "127.0.0.1:0"
 
 
 class Manager:
-    """The socket of a service manager, and what came in."""
+    """The socket of a service manager, and what came in.
+
+    It is read all the time: of a few messages that wait for a test the kernel takes no more.
+    """
 
     def __init__(self, address: str) -> None:
         self.address = address
+        self._name = f"\0{address[1:]}" if address.startswith("@") else address
+        self._said: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(f"\0{address[1:]}" if address.startswith("@") else address)
-        self._socket.settimeout(PATIENCE)
+        self._socket.bind(self._name)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        while message := self._socket.recv(4096):
+            self._said.put(message.decode().split("\n"))
+
+    def _send(self, message: bytes) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(message, self._name)
 
     def next(self) -> list[str]:
         """The assignments of the next message."""
-        return self._socket.recv(4096).decode().split("\n")
+        return self._said.get(timeout=PATIENCE)
 
     def until(self, assignment: str) -> list[str]:
         """The first message that has ``assignment``; what comes before is let pass."""
@@ -49,23 +64,18 @@ class Manager:
 
     def lifeless_for(self, seconds: float) -> bool:
         """Whether no sign of life comes for so long. What has come before is let pass."""
-        self._socket.setblocking(False)
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                self._socket.recv(4096)
+        self._send(b"MARK")
+        self.until("MARK")
         deadline = time.monotonic() + seconds
-        try:
+        with contextlib.suppress(queue.Empty):
             while (left := deadline - time.monotonic()) > 0:
-                self._socket.settimeout(left)
-                if "WATCHDOG=1" in self.next():
+                if "WATCHDOG=1" in self._said.get(timeout=left):
                     return False
-        except TimeoutError:
-            pass
-        finally:
-            self._socket.settimeout(PATIENCE)
         return True
 
     def close(self) -> None:
+        self._send(b"")
+        self._reader.join(PATIENCE)
         self._socket.close()
 
 

@@ -12,6 +12,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import pytest
 from daemon_support import line_of
 
 from store import disk
@@ -103,6 +104,7 @@ def test_no_acknowledged_save_is_lost_or_torn(tmp_path: Path) -> None:
     assert acknowledged >= KILLS
 
 
+@pytest.mark.slow
 async def test_no_acknowledged_record_is_lost(tmp_path: Path) -> None:
     chance = random.Random(3)
     acknowledged: list[int] = []

@@ -92,7 +92,7 @@ async def test_the_pool_tells_an_admin_slot_from_the_others(c):
     await c.press("f5")
     await c.shows("end of output")
     await c.press("f4")
-    await c.shows("isolation", "ADMIN", "full")
+    await c.shows("sandbox", "ADMIN", "full")
     tones = {row.text.split()[-1]: row.tone for row in c.app.screen.query_one("#slots RowList").rows}
     assert tones["ADMIN"] == "danger"
     assert tones["full"] != "danger"

@@ -84,7 +84,7 @@ async def test_enter_shows_all_that_a_record_says(c):
 
 async def test_the_record_is_verified_piece_by_piece(c, monkeypatch):
     told = []
-    monkeypatch.setattr(audit_screen, "AT_A_TIME", 2)
+    monkeypatch.setattr(audit_screen, "VERIFIED_AT_ONCE", 2)
     show = AuditScreen._show_remark
     monkeypatch.setattr(AuditScreen, "_show_remark", lambda self, text: (told.append(text), show(self, text))[0])
     await open_audit(c)

@@ -75,6 +75,7 @@ async def test_a_run_that_no_engine_has_on_record_does_not_go_on_for_ever(projec
         assert not recorded_runs(project)
 
 
+@pytest.mark.slow
 async def test_a_save_while_the_engine_is_away_keeps_the_text(project, tmp_path):
     write_script(project, "a.py", "x\n")
     async with console(project, tmp_path) as c:

@@ -94,6 +94,24 @@ async def test_the_pool_shows_figures_at_80x24(c):
     await check(c, "pool_figures")
 
 
+async def test_the_heading_leaves_out_whole_figures_and_cuts_none(c):
+    await open_pool(c)
+    known = c.app._connection.pool
+    slots = [replace(known.slots[0], runs=1, restarts=1), *known.slots[1:]]
+    told = replace(known, slots=slots, ready=1, resting=2, runs_last_minute=21, p50_ms=195.0, p99_ms=6_008.0)
+    c.app.screen.post_message(PoolChanged(told))
+    await c.shows("2 resting   queue 0   21/min   p50 195 ms\n", "1 run, 1 restart\n")
+
+
+async def test_help_begins_with_the_keys_of_the_screen_that_it_covers(c):
+    await open_pool(c)
+    await c.press("f1")
+    await c.shows("Restart the slot under the cursor", "Figures by script, caller or kind of failure")
+    await c.hides("All actions and scripts")
+    await c.press("home")
+    await c.shows("All actions and scripts")
+
+
 @pytest.mark.parametrize(
     "size", [(120, 40), pytest.param((160, 50), marks=pytest.mark.slow)], ids=lambda size: f"{size[0]}x{size[1]}"
 )

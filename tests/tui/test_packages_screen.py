@@ -72,6 +72,7 @@ async def install(c: Console, line: str) -> None:
     await c.shows("Runs that begin from now on have it.")
 
 
+@pytest.mark.slow
 async def test_packages_are_planned_installed_looked_at_and_uninstalled(plant: Path, tmp_path: Path) -> None:
     async with console(plant, tmp_path) as c:
         await open_packages(c)

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tui.editing.recovery import RecoveryError, RecoveryJournal, Session, UnsavedText, state_home
+from tui.editing.recovery import RecoveryError, RecoveryJournal, Session, UnsavedText
 
 DIE_WITH_TEXT = """
 import sys
@@ -129,14 +129,6 @@ def test_a_damaged_session_is_an_empty_one(tmp_path, content):
     journal.remember(Session("a.py"))
     (journal.folder / "session.json").write_bytes(content)
     assert journal.last_session() == Session()
-
-
-def test_state_home_ignores_a_relative_path(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_STATE_HOME", "relative")
-    assert state_home() == tmp_path / ".local" / "state"
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    assert state_home() == tmp_path / "state"
 
 
 def test_a_text_is_the_same_scripts_however_its_name_is_spelled(tmp_path):

@@ -8,7 +8,9 @@ from console_support import console, write_script
 from tui.editing.recovery import RecoveryJournal, UnsavedText
 
 
-@pytest.mark.parametrize("name", ["night/over", "night/over.py", "over"])
+@pytest.mark.parametrize(
+    "name", ["night/over", *(pytest.param(one, marks=pytest.mark.slow) for one in ("night/over.py", "over"))]
+)
 async def test_unsaved_text_is_offered_however_the_script_is_named(project, tmp_path, name):
     write_script(project, "night/over.py", "saved = 1\n")
     RecoveryJournal(str(project), tmp_path / "recovery").set_aside(UnsavedText("night/over.py", "mine = 1\n"))

@@ -18,7 +18,7 @@ from tui.screens.runs import _COLUMNS as RUN_COLUMNS
 from tui.text.isolation import host_note, host_sentence, level_word, slot_isolation
 from tui.widgets.output_pane import run_detail, run_line
 from tui.widgets.task_pane import _COLUMNS as TASK_COLUMNS
-from tui.widgets.task_pane import state_text
+from tui.widgets.task_pane import state_text, time_text
 
 LEAVES = """print("said")
 open("a.csv", "w").write("1,2")
@@ -234,6 +234,11 @@ def test_an_outcome_fits_its_column(outcome, status, number, wanted):
     ended = replace(RUN, state=RunState.FINISHED, outcome=outcome, exit_status=status, signal=number)
     assert state_text(ended) == wanted
     assert len(wanted) <= min(column.width for column in (*TASK_COLUMNS, *RUN_COLUMNS) if column.title in STATES)
+
+
+def test_a_run_that_was_lost_with_its_engine_does_not_seem_to_go_on():
+    lost = replace(RUN, state=RunState.FINISHED, outcome=Outcome.INTERRUPTED, started_at=1.0, duration=None)
+    assert time_text(lost) == ""
 
 
 async def test_what_the_engine_says_of_a_run_is_wrapped(project, tmp_path):

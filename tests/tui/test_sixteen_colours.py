@@ -49,7 +49,10 @@ def inks(c: Console) -> str:
             nothing_to_see = not segment.text.strip() and "40" in codes and not {"4", "7"} & {*codes}
             style = PLAIN if nothing_to_see else ";".join(codes)
             below += names.setdefault(style, string.ascii_lowercase[len(names) - 1]) * segment.cell_length
-        lines += [re.sub(r"\d+(\.\d+)? ms|\d+/min|#\d+|main \+\d+ ", "N", strip.text).rstrip(), below.rstrip()]
+        lines += [
+            re.sub(r"\d+(\.\d+)? ms|(?<=p50 )\d+\.\d+ s|\d+/min|#\d+|main \+\d+ ", "N", strip.text).rstrip(),
+            below.rstrip(),
+        ]
     return "\n".join([*lines, *(f"{name} = {codes}" for codes, name in names.items())])
 
 

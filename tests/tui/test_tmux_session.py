@@ -153,7 +153,11 @@ def everything_is_there_again(t: Terminal, project) -> None:
 
 @pytest.mark.parametrize(
     ("more", "danger"),
-    [({"TEXTUAL_COLOR_SYSTEM": "standard"}, "41"), ({"TERM": "screen-256color"}, "48;5;203"), ({"NO_COLOR": "1"}, "")],
+    [
+        ({"TEXTUAL_COLOR_SYSTEM": "standard"}, "41"),
+        pytest.param({"TERM": "screen-256color"}, "48;5;203", marks=pytest.mark.slow),
+        pytest.param({"NO_COLOR": "1"}, "", marks=pytest.mark.slow),
+    ],
     ids=["16", "256", "monochrome"],
 )
 def test_admin_cannot_be_overlooked(tmp_path, home, more, danger):
@@ -179,7 +183,7 @@ def test_admin_cannot_be_overlooked(tmp_path, home, more, danger):
         t.shows("RESTRICTED", "runs are RESTRICTED again")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGHUP])
 def test_a_dead_terminal_does_not_keep_the_console(tmp_path, home, number):
     """The terminal goes away first, as when a line drops; then nobody reads what the console writes."""
     environment, project = home

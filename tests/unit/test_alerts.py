@@ -70,6 +70,15 @@ def test_each_figure_past_its_bound_is_an_alert(
         assert ". :" not in finding.message
 
 
+@pytest.mark.parametrize(
+    ("runs", "words"), [(3, "One of 3 runs took 6.0 s"), (19, "One of 19 runs"), (20, "One run in twenty")]
+)
+def test_few_slow_runs_are_not_said_to_be_one_in_twenty(runs: int, words: str) -> None:
+    metrics = with_minute(p95_ms=6_000.0, dispatched=runs, outcomes={"ok": runs}, cancelled=0)
+    [finding] = findings_of(metrics, POOL, ())
+    assert (finding.kind, finding.message.startswith(words)) == ("latency", True), finding.message
+
+
 class Told:
     """Alerts with a clock, and the events of them."""
 
@@ -92,12 +101,12 @@ def told() -> Told:
     return Told()
 
 
-async def test_an_alert_that_lasts_is_told_once_and_counted(told: Told) -> None:
+async def test_an_alert_that_lasts_is_one_alert_and_told_once(told: Told) -> None:
     for _ in range(5):
         told.notice("disk")
         told.now += 10.0
     listed = await told.alerts.alerts()
-    assert [(one.kind, one.at, one.until, one.count) for one in listed.alerts] == [("disk", 1_000.0, None, 5)]
+    assert [(one.kind, one.at, one.until, one.count) for one in listed.alerts] == [("disk", 1_000.0, None, 1)]
     assert (listed.total, listed.suppressed) == (5, 4)
     assert told.told == [("disk", False)]
 
@@ -123,6 +132,7 @@ async def test_what_swings_around_its_bound_is_one_alert(told: Told, pause: floa
     listed = await told.alerts.alerts()
     assert len(listed.alerts) == alerts
     assert listed.alerts[0].until is None
+    assert listed.alerts[0].count == 3 - alerts, "how often it began"
     assert (listed.total, listed.suppressed) == (2, 2 - alerts)
 
 

@@ -478,6 +478,7 @@ def test_a_date_that_is_none_is_refused() -> None:
     assert "today has to be a date" in refusal("cert_expiry", sample("old_gateway.der"), today="tomorrow")
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_blocks_and_parts_take_no_time() -> None:
     block = b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
     assert "There are 1,998 more of this kind." in refusal("cert_expiry", block * 50_000)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine import evidence_check
 from engine.evidence_check import AUDIT_FIELDS, NoEvidence, check, content, digest, sealed
 from store.audit_chain import BEGINNING
 from store.audit_chain import digest as audit_digest
@@ -52,7 +53,7 @@ def body() -> dict[str, Any]:
         "result": {"value": part(b"[1, 2.5]"), "traceback": part(b"")},
         "approval": {"sha256": digest(TEXT), "shared": files, "grants": [grant]},
         "interpreter": {"lock": part(LOCK)},
-        "audit": {"head": {"seq": 10, "sha256": records[-1]["sha256"]}, "records": records},
+        "audit": {"head": {"seq": 10, "sha256": records[-1]["sha256"]}, "records": records, "about": [7, 8]},
         "notes": [],
     }  # fmt: skip
 
@@ -75,7 +76,7 @@ def test_what_was_made_fits_together_and_says_the_hash_of_the_file() -> None:
     assert FILE.endswith(b"}\n")
 
 
-@pytest.mark.parametrize("bits", [0x01, 0x20, 0x80])
+@pytest.mark.parametrize("bits", [0x01, *(pytest.param(one, marks=pytest.mark.slow) for one in (0x20, 0x80))])
 def test_a_flipped_byte_is_found_wherever_it_is(bits: int) -> None:
     for place in range(len(FILE)):
         changed = bytearray(FILE)
@@ -104,8 +105,20 @@ def test_the_same_evidence_written_in_another_way_is_found() -> None:
     assert any("canonical form" in problem for problem in check(twice).problems)
 
 
+@pytest.mark.parametrize("parts", [b"[],", b'{"":0},', b"1,", b'"",'])
+def test_a_file_that_is_made_to_fill_the_memory_of_its_reader_is_not_read(
+    parts: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence_check, "SMALL", 1 << 10)
+    monkeypatch.setattr(evidence_check, "MAX_PARTS", 1_000)
+    with pytest.raises(NoEvidence, match="more than 1,000 parts"):
+        check(b'{"format":"gatewright-evidence","version":1,"x":[' + parts * 2_000 + b"0]}\n")
+    many = body() | {"output": {"stdout": part(b'[{,\\"' * 2_000), "stderr": part(b"")}}
+    assert check(sealed(many)).problems == [], "in a text they are nothing but text"
+
+
 def forged(change: Callable[[dict[str, Any]], object]) -> list[str]:
-    """What is found of evidence that was changed and sealed anew."""
+    """What is found of evidence that was changed and sealed again."""
     changed = copy.deepcopy(body())
     change(changed)
     return check(sealed(changed)).problems
@@ -142,6 +155,8 @@ def swap(records: list[dict[str, Any]]) -> None:
         (lambda it: rehashed(it["audit"]["records"], 2, actor="bob"), "record 10 does not follow from record 9"),
         (lambda it: rehashed(it["audit"]["records"], 1, actor="bob"), "names another caller"),
         (lambda it: rehashed(it["audit"]["records"], 1, detail='{"outcome": "timeout"}'), "another outcome"),
+        (lambda it: it["audit"].update(about=[8, 6]), "names audit records about the run that are not in it"),
+        (lambda it: it["code"].update(base64="cnVuKCk="), "What the file says about the text is not complete"),
         (lambda it: swap(it["audit"]["records"]), "record 8 does not stand in its place"),
         (lambda it: it["audit"]["records"].pop(), "not the one that the file names as the head"),
         (lambda it: it["audit"]["head"].update(sha256=BEGINNING), "not the one that the file names as the head"),
@@ -201,7 +216,7 @@ def test_texts_that_are_no_utf8_are_carried_as_they_are() -> None:
     changed["code"] = part(b"\xff\xfe")
     changed["run"]["code_sha256"] = digest(b"\xff\xfe")
     changed["approval"] = None
-    changed["audit"] = {"head": {"seq": 7, "sha256": ""}, "records": chain(("save", "a.py", {}))}
+    changed["audit"] = {"head": {"seq": 7, "sha256": ""}, "records": chain(("save", "a.py", {})), "about": []}
     changed["audit"]["head"]["sha256"] = changed["audit"]["records"][0]["sha256"]
     assert check(sealed(changed)).problems == []
     changed["code"]["base64"] = "AAA="

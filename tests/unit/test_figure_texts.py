@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import figures_kit
 import pytest
+from msgspec.structs import replace
 
 from engine.api.compat.history import PROMETHEUS
 from engine.models.engine import PoolInfo
@@ -99,7 +100,8 @@ def test_blocks_only_where_a_terminal_has_them(
 
 def test_the_status_bar_says_what_rests_and_what_the_figures_mean() -> None:
     pool = PoolInfo(size=4, slots=[], running=1, resting=2, runs_last_minute=12, p50_ms=0.2)
-    assert pool_figure(pool) == "pool [#.--] 1/4  2 resting  queue 0  12/min  p50 0.2 ms"
+    assert pool_figure(pool) == "pool [#.--] 1/4  2 resting  queue 0  12/min  p50 0.20 ms"
+    assert pool_figure(replace(pool, p50_ms=6_011.0)).endswith("p50 6.01 s"), "as everywhere else"
     assert judgement(pool) == ""
     assert judgement(PoolInfo(4, [], health=70, impact=ImpactLevel.MEDIUM)) == "  impact MEDIUM  health 70"
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
+import tui
+from engine.api.compat.table import COMPAT_OPERATIONS
+from engine.registry import OPERATIONS
+from engine.registry.operation import BASE, COMPAT_BASE
 from tui.cli import CONSOLE, _load, cli
 from tui.commands.invocation import Invocation
 
@@ -118,3 +123,15 @@ INTERNAL = re.compile(
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
 def test_no_help_names_an_internal_thing(path: tuple[str, ...]) -> None:
     assert not INTERNAL.search(help_of(path))
+
+
+def test_each_address_on_a_page_is_one_of_the_engine() -> None:
+    paths = [*(BASE + one.path for one in OPERATIONS), *(COMPAT_BASE + one.path for one in COMPAT_OPERATIONS)]
+    known = re.compile("|".join(re.escape(re.sub(r"{[^}]+}", "*", path)).replace(r"\*", ".+") for path in paths))
+    named = {
+        (page.name, address.rstrip("."))
+        for page in Path(tui.__file__).parent.glob("help/*.md")
+        for address in re.findall(rf"(?:{BASE}|{COMPAT_BASE})/[\w/.-]+", page.read_text())
+    }
+    assert len(named) > 10
+    assert not [(page, address) for page, address in named if not known.fullmatch(address)]

@@ -112,7 +112,7 @@ def test_an_idle_engine_whose_runs_all_failed_does_not_look_sound() -> None:
     metrics = replace(figures(3, failed=3), last_minute=QUIET)
     impact = gateway_impact(judged(metrics))
     assert (impact.impact_level, impact.health_score, impact.error_rate) == ("LOW", 80, 100.0)
-    assert "100 % of the runs failed" in impact.recommendation
+    assert "100 % of the runs since the engine's start failed" in impact.recommendation
 
 
 @pytest.mark.parametrize(
@@ -120,6 +120,7 @@ def test_an_idle_engine_whose_runs_all_failed_does_not_look_sound() -> None:
     [
         (figures(), "Nothing to do: scripts put little load on this host."),
         (figures(60, use=42.4), "Scripts used 42 % of the processors in the last minute"),
+        (figures(10, failed=5), "50 % of the runs of the last minute failed"),
         (figures(1, contended=1), "1 run had to wait for a slot: enlarge the pool, or shorten the scripts."),
     ],
 )

@@ -248,6 +248,19 @@ async def test_what_a_killed_engine_did_not_write_comes_from_the_records(state: 
         await after.history.close()
 
 
+async def test_a_run_that_ended_with_its_engine_is_a_failure_without_a_duration(
+    state: StateDB, counted: Counted
+) -> None:
+    lost = record(1, counted.now, outcome="interrupted", duration=None)
+    await state.apply([], [], [lost, record(2, counted.now, duration=4.0)])
+    after = Counted(state, counted.now + 60)
+    await after.history.recover()
+    [group] = await after.groups()
+    assert (group.total, group.successful, group.failed, group.min_ms, group.total_ms) == (2, 1, 1, 4000.0, 4000.0)
+    [failures] = await after.groups(GroupedBy.ERROR)
+    assert (failures.name, failures.total, failures.p50_ms, failures.average_ms) == ("interrupted", 1, None, None)
+
+
 async def test_records_of_before_the_figures_are_counted_page_by_page(
     state: StateDB, monkeypatch: pytest.MonkeyPatch
 ) -> None:

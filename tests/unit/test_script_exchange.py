@@ -11,13 +11,13 @@ import pytest
 from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.common_texts import CommonTexts
 from engine.client.fleet import FailureKind
-from engine.client.script_exchange import CopyState, ScriptStore, Standing, compare, copy
+from engine.client.script_exchange import CopyState, ScriptStanding, ScriptStore, compare, copy
 from engine.models.defaults import DefaultScript, DefaultScripts, DefaultState
 from engine.models.scripts import ScriptInfo, ScriptList, ScriptText
-from engine.models.versions import ScriptHistory
+from engine.models.versions import ScriptHistory, ScriptVersion, VersionReason, VersionText
 from engine.registry.defaults import DEFAULTS_LIST
-from engine.registry.scripts import SCRIPTS_HISTORY, SCRIPTS_LIST, SCRIPTS_LOAD, SCRIPTS_SAVE
-from tui.commands.script_exchange import How, Side, Sides, Theirs, _pull, _push
+from engine.registry.scripts import SCRIPTS_HISTORY, SCRIPTS_LIST, SCRIPTS_LOAD, SCRIPTS_SAVE, SCRIPTS_VERSION
+from tui.commands.script_exchange import GatewaySide, How, Sides, Theirs, _pull, _push
 
 PUSH, PULL = How((), False, "there"), How((), False, "here")
 
@@ -32,6 +32,8 @@ class Scripts:
     def __init__(self, texts: dict[str, str], gone_after: int = 1_000) -> None:
         self.texts = texts
         self.left = gone_after
+        self.past: dict[str, str | None] = {}
+        """Texts that it says to have had, by their hashes."""
 
     async def call(self, row: Any, params: Any = None, body: Any = None) -> Any:
         if row is SCRIPTS_LIST:
@@ -45,7 +47,19 @@ class Scripts:
         if self.left < 0:
             raise EngineUnreachable("The engine has gone.")
         if row is SCRIPTS_HISTORY:
-            return ScriptHistory(path=params.path, versions=[])
+            return ScriptHistory(
+                path=params.path,
+                versions=[
+                    ScriptVersion(
+                        path=params.path, sha256=one, size=1, reason=VersionReason.SAVED, at=1.0, uid=1, name="a"
+                    )
+                    for one in self.past
+                ],
+            )
+        if row is SCRIPTS_VERSION:
+            if self.past.get(params.sha256) is None:
+                raise EngineError("no_version", "There is no such version.", None, 404)
+            return VersionText(path=params.path, sha256=params.sha256, text=self.past[params.sha256])
         if row is SCRIPTS_SAVE:
             now = self.texts.get(params.path)
             if body.base_sha256 != (None if now is None else digest(now)):
@@ -65,8 +79,8 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def sides(here: Scripts, **there: Scripts) -> Sides:
-    async def side(name: str, engine: Scripts) -> Side:
-        return Side(name, Theirs(await ScriptStore.of(engine), CommonTexts("here", name)))  # type: ignore[arg-type]
+    async def side(name: str, engine: Scripts) -> GatewaySide:
+        return GatewaySide(name, Theirs(await ScriptStore.of(engine, elsewhere=True), CommonTexts("here", name)))  # type: ignore[arg-type]
 
     return Sides(await ScriptStore.of(here), [await side(name, one) for name, one in there.items()])  # type: ignore[arg-type]
 
@@ -110,9 +124,9 @@ async def test_a_text_that_comes_between_looking_and_saving_is_a_conflict_and_st
     origin, target = await ScriptStore.of(here), await ScriptStore.of(there)  # type: ignore[arg-type]
     common = CommonTexts("here", "there")
     common.note("a.py", digest("1"))
-    there.texts["a.py"] = "somebody was quicker"
+    there.texts["a.py"] = "another was quicker"
     done = await copy("a.py", origin, target, common)
-    assert (done.state, there.texts["a.py"]) == (CopyState.CONFLICT, "somebody was quicker")
+    assert (done.state, there.texts["a.py"]) == (CopyState.CONFLICT, "another was quicker")
     assert common.of("a.py") == digest("1")
 
 
@@ -135,4 +149,14 @@ async def test_notes_are_of_a_pair_in_either_order_and_of_no_other_and_junk_is_n
 
 def test_scripts_that_cannot_be_read_are_never_the_same() -> None:
     unread = {"a.py": ScriptInfo(path="a.py", title="A")}
-    assert [one.standing for one in compare(unread, unread)] == [Standing.UNREADABLE]
+    assert [one.standing for one in compare(unread, unread)] == [ScriptStanding.UNREADABLE]
+
+
+@pytest.mark.parametrize(("told", "state"), [("mine", "replaced"), ("other", "conflict"), (None, "conflict")])
+async def test_a_text_here_is_replaced_only_by_a_gateway_that_really_had_it(told: str | None, state: str) -> None:
+    """One that knows only its hash, from wherever, does not take it away."""
+    here, one = Scripts({"a.py": "mine"}), Scripts({"a.py": "theirs"})
+    one.past = {digest("mine"): told}
+    both = await sides(here, one=one)
+    [(_, copied)] = await _pull(both, None, PULL)
+    assert (copied.state, here.texts["a.py"]) == (state, "theirs" if state == "replaced" else "mine")

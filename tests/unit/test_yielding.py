@@ -15,7 +15,7 @@ from engine.config import ConfigError, Settings, YieldSection
 from engine.models.engine import PoolInfo
 from engine.services.access import Actor, Role
 from engine.services.usage import Usage, Use, cores
-from engine.services.yielding.pressure import Figures, HostReader, Pressure, judge
+from engine.services.yielding.pressure import HostReader, Pressure, PressureFigures, judge
 from engine.services.yielding.service import PATIENCE, Steps, YieldService
 from engine.services.yielding.wrapper_log import LONGEST_LINE, MOST, MOST_SECONDS, UnreadableLog, WrapperLog
 
@@ -24,13 +24,15 @@ GIB = 1 << 30
 IDLE = {"processors": 4, "load": 0.3, "others": 5.0, "stalled": 1.0, "memory": 8 * GIB, "available": 4 * GIB}
 
 
-def figures(**changes: float) -> Figures:
-    return Figures(**(IDLE | changes))  # type: ignore[arg-type]
+def figures(**changes: float) -> PressureFigures:
+    return PressureFigures(**(IDLE | changes))  # type: ignore[arg-type]
 
 
 def test_an_idle_host_is_calm() -> None:
     assert judge(figures(), LIMITS) == Pressure((), calm=True)
-    assert judge(Figures(processors=1), LIMITS) == Pressure((), calm=True), "what cannot be read presses nothing"
+    assert judge(PressureFigures(processors=1), LIMITS) == Pressure((), calm=True), (
+        "what cannot be read presses nothing"
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,7 +64,7 @@ def test_each_figure_presses_at_its_limit_and_is_calm_well_below(
 
 @pytest.mark.parametrize("others", [None, 24.9])
 def test_scripts_that_have_the_host_to_themselves_press_nobody(others: float | None) -> None:
-    found = judge(Figures(processors=2, load=9.0, stalled=95.0, others=others), LIMITS)
+    found = judge(PressureFigures(processors=2, load=9.0, stalled=95.0, others=others), LIMITS)
     assert bool(found.reasons) == (others is None), "where their share is not known, load counts"
 
 
@@ -159,7 +161,7 @@ def test_the_hosts_files_are_read_and_what_scripts_use_is_not_others(tmp_path: P
     made_up(tmp_path, busy=1300, idle=1700)
     found = reader.figures(60, USAGE, 1.5, 0.5)
     # 30 % of four processors, less 10 % of two of them.
-    assert found == Figures(
+    assert found == PressureFigures(
         processors=4, load=2.5, others=pytest.approx(25.0), stalled=12.5, stalled_memory=3.25, memory=8 * GIB,
         available=GIB, gateway=33.0, drift=1.5, collections=0.5,
     )  # fmt: skip

@@ -15,7 +15,7 @@ from tui.commands import exit_codes
 from tui.commands.arguments import Count, host_files
 from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, common_options
-from tui.text.audit_record import record_text
+from tui.text.audit_record import DIGEST, VERIFIED_AT_ONCE, is_head, record_text
 from tui.text.formats import clock
 from tui.text.sanitise import sanitise_line
 
@@ -23,14 +23,8 @@ if TYPE_CHECKING:
     from engine.client.client import EngineClient
     from engine.models.engine import AuditCheck, AuditList
 
-AT_A_TIME = 50_000
-"""Records that are looked at in one answer: less than a second, after which it is shown how far it is."""
-
 NARROWEST = 20
 """Cells that are left for what was done, however narrow the terminal."""
-
-HEAD = 64
-"""Hexadecimal digits of a head."""
 
 WHERE_HEADS_ARE = (
     "An account that may write the project's folder could have rebuilt all of it. Compare it with a head that is kept "
@@ -136,9 +130,9 @@ def audit(
 
 def _head(text: str) -> str:
     found = text.strip().lower()
-    if found and (len(found) != HEAD or not set(found) <= set("0123456789abcdef")):
+    if found and not is_head(found):
         raise click.UsageError(
-            f"A head has {HEAD} hexadecimal digits, as gatewright audit --verify and the log show it."
+            f"A head has {DIGEST} hexadecimal digits, as gatewright audit --verify and the log show it."
         )
     return found
 
@@ -159,7 +153,7 @@ async def _verified(client: EngineClient, invocation: Invocation, head: str) -> 
     after = 0
     try:
         while True:
-            params = AuditVerifyParams(after=after, most=AT_A_TIME, head=head)
+            params = AuditVerifyParams(after=after, most=VERIFIED_AT_ONCE, head=head)
             found = await client.call(AUDIT_VERIFY, params)
             if found.next_after is None:
                 return found

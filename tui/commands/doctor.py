@@ -122,7 +122,7 @@ def _examined(project: list[str]) -> list[PrintedFinding]:
 
 
 def _explained(name: str) -> PrintedHosts:
-    """What is known of a kind of host, or of all of them."""
+    """Return what is known of a kind of host, or of all of them."""
     import msgspec
 
     explained: PrintedHosts = msgspec.json.decode(_asked(["--explain", *([name] if name else [])], dict(os.environ)))

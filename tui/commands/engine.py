@@ -12,7 +12,8 @@ from engine.registry.access import ACCESS_SELF
 from engine.registry.engine import ENGINE_INFO, POOL_INFO
 from tui.commands.invocation import CommandGroup, Invocation, common_options, local_options
 from tui.commands.service import install, uninstall
-from tui.text.formats import age, clock, milliseconds
+from tui.text.figures import latency
+from tui.text.formats import age, clock
 from tui.text.isolation import level_word
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def _figures(pool: PoolInfo) -> list[tuple[str, str]]:
     return [
         ("pool", f"{pool.running} of {pool.size} slots running, {pool.ready} ready, {len(pool.queue)} queued"),
         *rest,
-        ("runs", f"{pool.runs_last_minute} in the last minute, p50 {milliseconds(pool.p50_ms)}"),
+        ("runs", f"{pool.runs_last_minute} in the last minute, p50 {latency(pool.p50_ms)}"),
     ]
 
 

@@ -58,7 +58,7 @@ def evidence(
     The file has the text that ran with its shared code, hashes of what the run was given, wrote and returned, how it
     was isolated, the approval in force, interpreter and packages, and the audit records about it with those beside
     them. It needs the role admin. Verifying needs neither a project nor an engine; exit code 1 says that something
-    does not fit. A file that was forged as a whole, every hash reckoned anew, is found with --ask: the audit of the
+    does not fit. A file that was forged as a whole, every hash computed again, is found with --ask: the audit of the
     gateway has the SHA-256 of each file that was made. More: gatewright help evidence.
 
     \b
@@ -88,17 +88,24 @@ async def _saved(
     client: EngineClient, run_id: int, out: str, *, inputs: bool, output: bool
 ) -> tuple[Path, CheckedEvidence]:
     """Get the file beside its place, look at it, and put it there."""
-    from engine.evidence_check import NoEvidence, check
+    from engine.evidence_check import MAX_FILE, NoEvidence, check
 
     place = place_for(Path(out), f"evidence-{run_id}.json")
     with part_of(place) as (part, file):
         params = EvidenceParams(run_id=run_id, name=place.name, inputs=inputs, output=output)
-        await client.download(EVIDENCE, params, file.write)
+
+        def take(piece: bytes) -> None:
+            if file.write(piece) and file.tell() > MAX_FILE:
+                raise CommandError(f"the engine's answer cannot be used: it is larger than {size(MAX_FILE)}")
+
+        await client.download(EVIDENCE, params, take)
         file.flush()
         try:
             checked = check(part.read_bytes())
         except NoEvidence as error:
             raise CommandError(f"the engine's answer cannot be used: {error}") from None
+        if not checked.problems and checked.evidence["run"]["id"] != run_id:
+            raise CommandError(f"the engine's answer cannot be used: it is about another run than {run_id}")
         if checked.problems:
             raise CommandError(
                 f"the records of run {run_id} do not fit together: {' '.join(checked.problems)}",
@@ -129,8 +136,10 @@ def _verified(invocation: Invocation, path: str, *, ask: bool) -> int:
 
 async def _unknown(client: EngineClient, checked: CheckedEvidence) -> list[str]:
     """Return what of a file the audit of an engine does not have, a sentence each."""
-    made = await client.call(AUDIT_LIST, AuditParams(action=MADE, text=checked.sha256, limit=1))
-    found = [] if made.records else ["The audit of the engine has no record that it made this file."]
+    told = await client.call(AUDIT_LIST, AuditParams(action=MADE, text=checked.sha256))
+    # The text could stand in the name of a script, too, which is for others to choose.
+    made = any(one.detail.get("file") == checked.sha256 for one in told.records)
+    found = [] if made else ["The audit of the engine has no record that it made this file."]
     head = checked.evidence["audit"]["head"] if not checked.problems else None
     if head is not None:
         there = await client.call(AUDIT_LIST, AuditParams(before=head["seq"] + 1, limit=1))
@@ -169,7 +178,7 @@ def _summary(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _when(at: float) -> str:
-    """A time with its zone: who verifies may be elsewhere, and later."""
+    """Write a time with its zone: a file may be verified elsewhere, and later."""
     return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(at))
 
 

@@ -63,7 +63,7 @@ _FROM_BAD_TO_WORSE = (OK, FAILED, TIMEOUT, CONFLICT, USAGE, REFUSED, UNREACHABLE
 
 
 def worst(codes: Iterable[int]) -> int:
-    """The exit code of a command that asked several engines; one that is none of ours is a failed script's."""
+    """Return the exit code of a command that asked several engines; one that is none of ours is a failed script's."""
     return max(codes, key=lambda code: _FROM_BAD_TO_WORSE.index(code) if code in _FROM_BAD_TO_WORSE else 1, default=OK)
 
 

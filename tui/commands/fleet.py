@@ -15,10 +15,10 @@ import click
 import msgspec
 
 from engine.client.client import EngineClient
-from engine.client.fleet import Answer, Failure, FleetRun
+from engine.client.fleet import Answer, FleetRun
 from engine.client.gateways import Gateway
 from engine.models.runs import Mode, Outcome, RunInfo, RunRequest
-from tui.commands import exit_codes
+from tui.commands import exit_codes, failures
 from tui.commands.errors import CommandError
 from tui.commands.following import ClientSignals, ending
 from tui.commands.invocation import Invocation
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from tui.commands.run_options import RunOptions
 
 INDENT = "  "
+
+LAST = 4096
+"""Characters of an answer that its last line is looked for in."""
 
 PAUSE = 0.1
 """Seconds between two changes of the line that says what is waited for."""
@@ -126,7 +129,7 @@ class _Inputs:
         self._spooled = spooled
 
     async def send(self, client: EngineClient, paths: Mapping[str, str]) -> dict[str, str]:
-        """Upload to one engine; the ids of the buffers by name.
+        """Upload to one engine, and return the ids of the buffers by name.
 
         Raises:
             FileInputError, OSError: A file became shorter, or cannot be read now.
@@ -283,7 +286,7 @@ class _Report:
                     out.line(paragraph(failure.hint, INDENT * 2, width=width))
             return
         text = group.difference or _whole_text(group.run, width)
-        for line in text.removesuffix("\n").split("\n") if text else ():
+        for line in _lines(text):
             out.line(INDENT + line)
 
     def _notes(self, groups: Sequence[Group]) -> Iterable[str]:
@@ -316,11 +319,21 @@ class _Report:
                     "exit_code": _exit_code(answer),
                     "run_id": answer.run_id,
                     "run": None if answer.run is None else _run_json(answer.run),
-                    "failure": None if answer.failure is None else _failure_json(answer.failure),
+                    "failure": failures.as_json(answer.failure),
                 }
                 for answer in answers
             ],
         }
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Yield the lines of a text one at a time: a list of them would take many times what the text takes."""
+    begin = 0
+    while begin < len(text):
+        end = text.find("\n", begin)
+        end = len(text) if end < 0 else end
+        yield text[begin:end]
+        begin = end + 1
 
 
 def _in_a_line(answer: Answer) -> str:
@@ -331,7 +344,7 @@ def _in_a_line(answer: Answer) -> str:
     if run is None:
         return ""
     took = "" if run.duration is None else f"  {duration(run.duration)}"
-    lines = answer_text(run).splitlines()
+    lines = answer_text(run)[-LAST:].splitlines()
     last = "" if not lines else f"  {run.result if run.has_value and run.value is not None else lines[-1]}"
     return f"{run.outcome}{took}{last}"
 
@@ -354,9 +367,7 @@ def _whole_text(run: RunInfo | None, width: int | None) -> str:
 def _exit_code(answer: Answer) -> int:
     if answer.failure is None:
         return exit_codes.of_outcome(None if answer.run is None else answer.run.outcome)
-    if answer.failure.status is not None:
-        return exit_codes.of_refusal(answer.failure.status, answer.failure.code)
-    return answer.failure.exit_code
+    return failures.exit_code(answer.failure)
 
 
 def _run_json(run: RunInfo) -> dict[str, object]:
@@ -364,10 +375,6 @@ def _run_json(run: RunInfo) -> dict[str, object]:
     record = msgspec.structs.asdict(run)
     del record["output"]
     return {**record, "stdout": run.output or "", "stderr": run.stderr or ""}
-
-
-def _failure_json(failure: Failure) -> dict[str, object]:
-    return {"kind": failure.kind, "error": failure.message, "code": failure.code, "hint": failure.hint}
 
 
 def _unreadable(sentence: str) -> CommandError:

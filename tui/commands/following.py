@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import msgspec
 
-from engine.client.answers import EngineError, EngineUnreachable
+from engine.client.answers import EngineError, EngineUnreachable, UnusableAnswer
 from engine.client.client import EngineClient
 from engine.client.launch import LaunchError
 from engine.client.runs import RunEvent
@@ -100,7 +100,7 @@ async def follow_to_end(
 ) -> int:
     """As ``run_to_end``, of a run that ``events`` starts and tells of: for JSON only what is kept of its output."""
     async with _Connection(client, reconnect) as connection:
-        with ClientSignals(cancel_on_exit=cancel_on_exit) as signals:
+        with ClientSignals(cancel_on_exit=cancel_on_exit, told=streams.for_same_engine) as signals:
             follower = _Follower(connection, streams, signals, keep=as_json)
             info = await follower.follow(events)
         ended_by = signals.ended_by
@@ -218,7 +218,7 @@ class _Follower:
                 else:
                     self._output(event)
         except EngineUnreachable as error:
-            if self.info is None:
+            if self.info is None or isinstance(error, UnusableAnswer):
                 raise CommandError(
                     error.message, hint=error.hint, exit_code=exit_codes.UNREACHABLE, code="unreachable"
                 ) from None
@@ -414,7 +414,8 @@ class ClientSignals:
     Ctrl+C must still get the user out.
     """
 
-    def __init__(self, *, cancel_on_exit: bool) -> None:
+    def __init__(self, *, cancel_on_exit: bool, told: Callable[[str], str] = str) -> None:
+        self._told = told
         self.requested = asyncio.Event()
         """Set by the first Ctrl+C: the run is to be cancelled."""
         self.ended_by: signal.Signals | None = None
@@ -461,7 +462,7 @@ class ClientSignals:
 
     def _say_that_it_goes_on(self, how: str) -> None:
         with contextlib.suppress(OSError):
-            os.write(2, f"\ngatewright: {self._going_on(how)}\n".encode())
+            os.write(2, f"\ngatewright: {self._told(self._going_on(how))}\n".encode())
 
     def _going_on(self, how: str) -> str:
         """What may go on when the user has left or was ended, as ``how`` says."""

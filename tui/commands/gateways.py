@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,11 @@ from tui.commands.arguments import gateway_names, gateway_selection, host_files
 from tui.commands.invocation import CommandGroup, Invocation, local_options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from engine.client.gateway_check import GatewayCheck
     from engine.client.gateways import Gateway, Gateways
     from engine.client.starter import LaunchError
-    from tui.commands.gateway_checks import Checked
 
 NONE_YET = "gatewright gateways add gw-01 --url https://gw-01:9089 --token-file ~/gw-01.token"
 
@@ -169,9 +170,7 @@ def check(invocation: Invocation, selection: str | None) -> int:
       gatewright gateways check gw-01,gw-02
       gatewright gateways check @plant-b --json
     """
-    import asyncio
-
-    from tui.commands.gateway_checks import checked
+    from tui.commands import failures
     from tui.commands.session import refusals
 
     _refuse_engine(invocation)
@@ -181,9 +180,27 @@ def check(invocation: Invocation, selection: str | None) -> int:
         return exit_codes.OK
     with refusals():
         chosen = list(found.by_name.values()) if selection is None else found.chosen(selection)
-    answers = asyncio.run(checked(chosen))
-    invocation.show(answers, _print_checked, as_json=lambda answers: {"gateways": answers})
-    return exit_codes.worst([one.exit_code for one in answers])
+    answers = dict(zip(chosen, asyncio.run(_checked(chosen)), strict=True))
+    codes = {
+        gateway.name: exit_codes.OK if found.failure is None else failures.exit_code(found.failure)
+        for gateway, found in answers.items()
+    }
+    invocation.show(
+        answers,
+        _print_checked,
+        as_json=lambda answers: {
+            "gateways": [_checked_json(gateway, found, codes[gateway.name]) for gateway, found in answers.items()]
+        },
+    )
+    return exit_codes.worst(codes.values())
+
+
+async def _checked(gateways: Sequence[Gateway]) -> list[GatewayCheck]:
+    """Look at all of them at the same time, and return what was found in their order."""
+    from engine.client.gateway_check import check_gateway
+    from tui.commands.session import CLIENT
+
+    return await asyncio.gather(*(check_gateway(gateway, CLIENT) for gateway in gateways))
 
 
 def _refuse_engine(invocation: Invocation) -> None:
@@ -240,15 +257,27 @@ def _print_gateways(invocation: Invocation, found: Gateways) -> None:
     out.line(render(["gateway", "where", "groups"], rows, width=terminal_width(out.is_terminal)))
 
 
-def _print_checked(invocation: Invocation, answers: Sequence[Checked]) -> None:
+def _checked_json(gateway: Gateway, found: GatewayCheck, exit_code: int) -> dict[str, object]:
+    failure = found.failure
+    return {
+        "gateway": gateway.name, "where": gateway.place, "state": found.state, "role": found.role,
+        "version": found.version, "project": found.project, "problem": "" if failure is None else failure.message,
+        "hint": None if failure is None else failure.hint, "exit_code": exit_code,
+    }  # fmt: skip
+
+
+def _print_checked(invocation: Invocation, answers: Mapping[Gateway, GatewayCheck]) -> None:
     from tui.text.table import paragraph, render, terminal_width
 
     out = invocation.streams.out
     width = terminal_width(out.is_terminal)
-    rows = [[one.gateway, one.state, one.role or "-", one.version or "-", one.project or "-"] for one in answers]
+    rows = [
+        [gateway.name, found.state, found.role or "-", found.version or "-", found.project or "-"]
+        for gateway, found in answers.items()
+    ]
     head, *lines = render(["gateway", "state", "your role", "version", "project"], rows, width=width).split("\n")
     out.line(head)
-    for one, line in zip(answers, lines, strict=True):
+    for found, line in zip(answers.values(), lines, strict=True):
         out.line(line)
-        for sentence in filter(None, (one.problem, one.hint)):
+        for sentence in filter(None, (found.failure.message, found.failure.hint) if found.failure else ()):
             out.line(paragraph(sentence, "    ", width=width))

@@ -31,6 +31,12 @@ TOKEN_FILE = "GATEWRIGHT_TOKEN_FILE"  # noqa: S105 - a file's name
 CA_FILE = "GATEWRIGHT_CA_FILE"
 """Variables that name an engine elsewhere where the command line names none."""
 
+SAME_ENGINE = (
+    "run", "exec", "eval", "runs", "scripts", "documents", "render", "packages", "git", "audit", "evidence", "secrets",
+    "stats", "retention",
+)  # fmt: skip
+"""Commands that speak to an engine wherever it is, and mean the same one when a sentence names them."""
+
 Answer = TypeVar("Answer")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -60,6 +66,10 @@ class Invocation:
     open_script: str | None = None
     streams: Streams = field(default_factory=Streams)
     _found: Gateway | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Have what is told name the engine that was named."""
+        self.streams.for_same_engine = self.for_same_engine
 
     @property
     def project(self) -> str | None:
@@ -175,7 +185,7 @@ class Invocation:
         return remote_engine(place, token_file, self.ca_file or os.environ.get(CA_FILE) or None)
 
     def gateways(self) -> list[Gateway]:
-        """Return the gateways that ``--on`` names, in the order of the user's file.
+        """Return the gateways that ``--on`` names, in the order of the user's file, each once.
 
         Raises:
             LaunchError: One of them is not there, or the file is wrong.
@@ -183,7 +193,7 @@ class Invocation:
         from engine.client.gateways import Gateways
 
         self._refuse_two()
-        return Gateways.load().chosen(self.on or "")
+        return Gateways.load().asked(self.on or "", self.streams.notify)
 
     def _refuse_two(self) -> None:
         """Refuse a command line that names more than one engine, or half of one."""
@@ -288,12 +298,31 @@ class Invocation:
         """The command line that does something else with the same engine, to be pasted into a shell."""
         from tui.text.script_names import quoted
 
+        return " ".join([self._program(), *map(quoted, words)])
+
+    def _program(self) -> str:
+        """The beginning of such a line."""
+        from tui.text.script_names import quoted
+
         given = {
             "--project": self.given_project, "--gateway": self.gateway, "--url": self.url,
             "--token-file": self.token_file, "--ca-file": self.ca_file,
         }  # fmt: skip
         options = [word for option, value in given.items() if value is not None for word in (option, value)]
-        return " ".join(map(quoted, ["gatewright", *options, *words]))
+        return " ".join(map(quoted, ["gatewright", *options]))
+
+    def for_same_engine(self, text: str) -> str:
+        """Return a sentence whose command lines name the engine elsewhere that the command line names.
+
+        A line that names an engine itself, or is for the host of one, stays as it is; and one for a folder here does:
+        who called this is in it, or has its name at hand.
+        """
+        shared = self.given_project is not None and self.given_project.startswith(SHARED_MARK)
+        if (self.gateway is None and self.url is None and not shared) or "gatewright " not in text:
+            return text
+        import re
+
+        return re.sub(rf"\bgatewright (?=(?:{'|'.join(SAME_ENGINE)})\b)", lambda _: f"{self._program()} ", text)
 
     def print_json(self, value: object) -> None:
         """``value``, models included, as one JSON object on a line of stdout."""

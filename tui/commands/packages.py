@@ -498,7 +498,7 @@ def _print_environments(invocation: Invocation, found: EnvironmentList) -> None:
             str(one.packages),
             "" if one.built_at is None else clock(one.built_at),
             one.built_by,
-            one.problem or ("" if one.managed else "installed into by hand"),
+            one.problem or ("installed into by hand" if one.packages and not one.managed else ""),
             one.interpreter,
         ]
         for one in found.environments

@@ -12,6 +12,7 @@ from tui.commands.errors import CommandError
 from tui.commands.streams import Streams
 from tui.runs.returned_files import NotWritten, save_buffer, save_files
 from tui.text.formats import size
+from tui.text.sanitise import sanitise_line
 
 
 async def write_files(client: EngineClient, info: RunInfo, out: str, streams: Streams) -> None:
@@ -62,10 +63,11 @@ async def write_buffers(client: EngineClient, run_id: int, paths: Mapping[str, s
 def _not_written(error: NotWritten, told: str) -> CommandError:
     """A place that is taken is a conflict: by the file itself, or by what is no folder on the way to it."""
     if error.taken:
-        return CommandError(str(error), hint=told, exit_code=exit_codes.CONFLICT, code="exists")
-    return CommandError(str(error), hint=told)
+        return CommandError(sanitise_line(str(error)), hint=told, exit_code=exit_codes.CONFLICT, code="exists")
+    return CommandError(sanitise_line(str(error)), hint=told)
 
 
 def _told(out: str, done: list[RunFile]) -> str:
     """What was done so far, as a line."""
-    return f"written to {out}: {', '.join(file.name for file in done)}" if done else "No file was written."
+    names = ", ".join(sanitise_line(file.name) for file in done)
+    return f"written to {out}: {names}" if names else "No file was written."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
@@ -17,17 +17,17 @@ from engine.client.common_texts import CommonTexts
 from engine.client.fleet import Failure, failure_of
 from engine.client.script_exchange import (
     SHOWN,
-    Copied,
+    CopyResult,
     CopyState,
+    ScriptStanding,
     ScriptStore,
-    Standing,
     compare,
     copy,
     in_order,
     note_common,
 )
 from engine.client.starter import LaunchError
-from tui.commands import exit_codes
+from tui.commands import exit_codes, failures
 from tui.commands.arguments import PAST_SCRIPT, gateway_selection
 from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, common_options
@@ -57,7 +57,7 @@ class Theirs:
 
 
 @dataclass(slots=True)
-class Side:
+class GatewaySide:
     """One gateway, with its scripts or the reason why there are none.
 
     Attributes:
@@ -67,12 +67,12 @@ class Side:
     name: str
     theirs: Theirs | None = None
     failure: Failure | None = None
-    copied: list[Copied] = field(default_factory=list)
+    copied: list[CopyResult] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
         """The worst of what happened there."""
-        codes = [exit_codes.OK if self.failure is None else _code_of(self.failure)]
+        codes = [exit_codes.OK if self.failure is None else failures.exit_code(self.failure)]
         return exit_codes.worst([*codes, *map(_exit_code, self.copied)])
 
 
@@ -81,10 +81,10 @@ class Sides:
     """The project that the command is for, and the gateways that were chosen."""
 
     here: ScriptStore
-    there: list[Side]
+    there: list[GatewaySide]
 
     @property
-    def reached(self) -> list[tuple[Side, Theirs]]:
+    def reached(self) -> list[tuple[GatewaySide, Theirs]]:
         """The gateways that have answered."""
         return [(side, side.theirs) for side in self.there if side.theirs is not None]
 
@@ -111,7 +111,7 @@ class How:
     place: str
     """Where they are copied to, as sentences call it."""
 
-    async def copy(self, path: str, origin: ScriptStore, target: ScriptStore, common: CommonTexts) -> Copied:
+    async def copy(self, path: str, origin: ScriptStore, target: ScriptStore, common: CommonTexts) -> CopyResult:
         return await copy(path, origin, target, common, over=self.over, dry_run=self.dry_run, place=self.place)
 
 
@@ -175,7 +175,7 @@ def compare_scripts(invocation: Invocation, scripts: tuple[str, ...], selection:
                 "gateways": [
                     {
                         "name": side.name,
-                        "failure": _failure_json(side.failure),
+                        "failure": failures.as_json(side.failure),
                         "scripts": [
                             {"path": one.path, "state": one.standing, "here": one.here, "there": one.there}
                             for one in found.get(side.name, [])
@@ -192,7 +192,7 @@ def compare_scripts(invocation: Invocation, scripts: tuple[str, ...], selection:
             for line in text.split("\n"):
                 invocation.streams.out.line(sanitise_code(line))
     code = exit_codes.worst(side.exit_code for side in sides.there)
-    same = all(one.standing is Standing.SAME for compared in found.values() for one in compared)
+    same = all(one.standing is ScriptStanding.SAME for compared in found.values() for one in compared)
     return code if code or same or not tell else exit_codes.FAILED
 
 
@@ -213,7 +213,7 @@ def push_scripts(
     A text there is replaced only if this project had it before, in its history or at the last compare, push or pull, so
     that nothing is lost that was changed there. Else it is a conflict, which is listed, stops nothing else, and ends
     with exit code 5: look at it with scripts compare --diff, then pull it, or name it with --over. What is only there
-    stays. Approvals do not travel: who pushes is told what has to be approved there.
+    stays. Approvals do not travel: you are told what has to be approved there.
 
     \b
     Examples:
@@ -238,7 +238,7 @@ def push_scripts(
                 "gateways": [
                     {
                         "name": side.name,
-                        "failure": _failure_json(side.failure),
+                        "failure": failures.as_json(side.failure),
                         "scripts": list(map(_copied_json, side.copied)),
                     }
                     for side in sides.there
@@ -272,7 +272,7 @@ def pull_scripts(
       gatewright scripts pull night/report --on gw-01
     """
 
-    async def work(sides: Sides) -> tuple[Sides, list[tuple[str, Copied]]]:
+    async def work(sides: Sides) -> tuple[Sides, list[tuple[str, CopyResult]]]:
         return sides, await _pull(sides, sides.chosen(scripts), How(over, dry_run, HERE))
 
     sides, done = _with_both(invocation, selection, work)
@@ -282,7 +282,7 @@ def pull_scripts(
                 "dry_run": dry_run,
                 "scripts": [{"from": names, **_copied_json(one)} for names, one in done],
                 "failures": [
-                    {"gateway": side.name, **told} for side in sides.there if (told := _failure_json(side.failure))
+                    {"gateway": side.name, **told} for side in sides.there if (told := failures.as_json(side.failure))
                 ],
             }
         )
@@ -306,7 +306,7 @@ async def _push(sides: Sides, paths: Sequence[str], how: How) -> None:
             if there:
                 await sides.here.past(path)
 
-    async def push(side: Side, theirs: Theirs) -> None:
+    async def push(side: GatewaySide, theirs: Theirs) -> None:
         try:
             for path in paths:
                 one = await how.copy(path, sides.here, theirs.store, theirs.common)
@@ -318,7 +318,7 @@ async def _push(sides: Sides, paths: Sequence[str], how: How) -> None:
     await asyncio.gather(*(push(side, theirs) for side, theirs in sides.reached))
 
 
-async def _pull(sides: Sides, paths: Collection[str] | None, how: How) -> list[tuple[str, Copied]]:
+async def _pull(sides: Sides, paths: Collection[str] | None, how: How) -> list[tuple[str, CopyResult]]:
     """Copy scripts of the gateways into this project, and return what became of each, with where it is from.
 
     Raises:
@@ -343,14 +343,16 @@ async def _pull(sides: Sides, paths: Collection[str] | None, how: How) -> list[t
             told = "; ".join(f"{', '.join(names)} ({digest[:SHOWN]})" for digest, names in texts.items())
             problem = f"Its text is not the same on all of these gateways: {told}. Pull it from one of them."
             names = ", ".join(side.name for side, _ in origins)
-            done.append((names, Copied(path, CopyState.CONFLICT, problem=problem)))
+            done.append((names, CopyResult(path, CopyState.CONFLICT, problem=problem)))
         elif (origin := await _readable(path, origins, sides.here)) is not None:
             side, theirs = origin
             done.append((side.name, await how.copy(path, theirs.store, sides.here, theirs.common)))
     return done
 
 
-async def _readable(path: str, origins: Iterable[tuple[Side, Theirs]], here: ScriptStore) -> tuple[Side, Theirs] | None:
+async def _readable(
+    path: str, origins: Iterable[tuple[GatewaySide, Theirs]], here: ScriptStore
+) -> tuple[GatewaySide, Theirs] | None:
     """Return the first of some gateways that still answers, with the script read from it; None if none does."""
     for side, theirs in origins:
         store = theirs.store
@@ -358,7 +360,7 @@ async def _readable(path: str, origins: Iterable[tuple[Side, Theirs]], here: Scr
             with suppress(EngineError):  # copying it says so
                 await store.text(path)
                 if path in here.infos and here.infos[path].sha256 != store.infos[path].sha256:
-                    await store.past(path)
+                    await store.had(path, here.infos[path].sha256)
         except EngineUnreachable as error:
             side.failure = failure_of(error)
         else:
@@ -376,7 +378,7 @@ def _with_both(invocation: Invocation, selection: str, work: Callable[[Sides], A
     from tui.commands.session import refusals
 
     with refusals():
-        gateways = Gateways.load().chosen(selection)
+        gateways = Gateways.load().asked(selection, invocation.streams.notify)
         return asyncio.run(_session(gateways, invocation.target(), work, invocation.streams))
 
 
@@ -387,13 +389,15 @@ async def _session(
 
     clients: list[EngineClient] = []
 
-    async def side(gateway: Gateway) -> Side:
+    async def side(gateway: Gateway) -> GatewaySide:
         try:
             found = gateway.target(become=False)
             clients.append(client := await found.connect(CLIENT))
-            return Side(gateway.name, Theirs(await ScriptStore.of(client), CommonTexts(target.key, found.key)))
+            return GatewaySide(
+                gateway.name, Theirs(await ScriptStore.of(client, elsewhere=True), CommonTexts(target.key, found.key))
+            )
         except (EngineError, EngineUnreachable, LaunchError) as error:
-            return Side(gateway.name, failure=failure_of(error))
+            return GatewaySide(gateway.name, failure=failure_of(error))
 
     tasks = [asyncio.ensure_future(side(gateway)) for gateway in gateways]
     try:
@@ -427,10 +431,10 @@ async def _differences(sides: Sides, paths: Collection[str] | None) -> list[str]
     """Return each difference once, from here to there, with the gateways that have that text."""
     from engine.text_diff import unified
 
-    texts: dict[tuple[str, str], list[tuple[Side, Theirs]]] = {}
+    texts: dict[tuple[str, str], list[tuple[GatewaySide, Theirs]]] = {}
     for side, theirs in sides.reached:
         for one in compare(sides.here.infos, theirs.store.infos, paths):
-            if one.standing is Standing.DIFFERS and one.there is not None:
+            if one.standing is ScriptStanding.DIFFERS and one.there is not None:
                 texts.setdefault((one.path, one.there), []).append((side, theirs))
     found = []
     for (path, _), places in sorted(texts.items(), key=lambda item: item[0]):
@@ -449,12 +453,12 @@ def _print_compared(invocation: Invocation, sides: Sides, paths: Collection[str]
 
     lines: dict[tuple[str, str, str], list[str]] = {}
     for side, theirs in sides.reached:
-        counts: dict[Standing, int] = {}
+        counts: dict[ScriptStanding, int] = {}
         for one in compare(sides.here.infos, theirs.store.infos, paths):
             counts[one.standing] = counts.get(one.standing, 0) + 1
-            if one.standing is not Standing.SAME:
+            if one.standing is not ScriptStanding.SAME:
                 lines.setdefault((one.path, one.standing, (one.there or "")[:SHOWN]), []).append(side.name)
-        told = ", ".join(f"{counts[standing]} {standing}" for standing in Standing if standing in counts)
+        told = ", ".join(f"{counts[standing]} {standing}" for standing in ScriptStanding if standing in counts)
         invocation.streams.notify(f"{side.name}: {told or 'no scripts'}")
     _notify_failures(invocation, sides.there)
     if lines:
@@ -463,7 +467,7 @@ def _print_compared(invocation: Invocation, sides: Sides, paths: Collection[str]
         invocation.streams.out.line(render(["state", "script", "there", "gateways"], rows, width=width))
 
 
-def _print_pushed(invocation: Invocation, sides: Sequence[Side], *, dry_run: bool) -> None:
+def _print_pushed(invocation: Invocation, sides: Sequence[GatewaySide], *, dry_run: bool) -> None:
     _print_copies(invocation, [(side.name, one) for side in sides for one in side.copied])
     for side in sides:
         if side.copied:
@@ -478,7 +482,7 @@ def _print_pushed(invocation: Invocation, sides: Sequence[Side], *, dry_run: boo
 
 
 def _print_pulled(
-    invocation: Invocation, sides: Sequence[Side], done: Sequence[tuple[str, Copied]], *, dry_run: bool
+    invocation: Invocation, sides: Sequence[GatewaySide], done: Sequence[tuple[str, CopyResult]], *, dry_run: bool
 ) -> None:
     _print_copies(invocation, done)
     if done:
@@ -491,7 +495,7 @@ def _print_pulled(
     _notify_end(invocation, done, "pull", dry_run=dry_run)
 
 
-def _print_copies(invocation: Invocation, copies: Iterable[tuple[str, Copied]]) -> None:
+def _print_copies(invocation: Invocation, copies: Iterable[tuple[str, CopyResult]]) -> None:
     """Print a line for each script that something was done about."""
     shown = [(names, one) for names, one in copies if one.state is not CopyState.SAME]
     widths = max((len(names) for names, _ in shown), default=0), max((len(one.state) for _, one in shown), default=0)
@@ -502,18 +506,18 @@ def _print_copies(invocation: Invocation, copies: Iterable[tuple[str, Copied]]) 
         invocation.streams.out.line(sanitise_line(line), failed=_exit_code(one) != exit_codes.OK)
 
 
-def _counts(copied: Sequence[Copied]) -> str:
+def _counts(copied: Sequence[CopyResult]) -> str:
     states = [one.state for one in copied]
     return ", ".join(f"{states.count(state)} {state}" for state in CopyState if state in states)
 
 
-def _notify_failures(invocation: Invocation, sides: Iterable[Side]) -> None:
+def _notify_failures(invocation: Invocation, sides: Iterable[GatewaySide]) -> None:
     for side in sides:
         if side.failure is not None:
             invocation.streams.notify(f"{side.name}: {side.failure.message}", side.failure.hint, failed=True)
 
 
-def _notify_end(invocation: Invocation, copies: Iterable[tuple[str, Copied]], verb: str, *, dry_run: bool) -> None:
+def _notify_end(invocation: Invocation, copies: Iterable[tuple[str, CopyResult]], verb: str, *, dry_run: bool) -> None:
     """Say what can be done about the first conflict, and that nothing was done if that was asked for."""
     for names, one in copies:
         if one.state is CopyState.CONFLICT and one.before is not None:
@@ -563,24 +567,13 @@ def _meant(name: str, known: Sequence[str]) -> Iterator[str]:
     yield from found
 
 
-def _exit_code(one: Copied) -> int:
+def _exit_code(one: CopyResult) -> int:
     if one.state is CopyState.CONFLICT:
         return exit_codes.CONFLICT
     return exit_codes.of_refusal(one.status, "") if one.state is CopyState.FAILED else exit_codes.OK
 
 
-def _code_of(failure: Failure) -> int:
-    """The exit code of a command for that gateway alone."""
-    return failure.exit_code if failure.status is None else exit_codes.of_refusal(failure.status, failure.code)
-
-
-def _failure_json(failure: Failure | None) -> Mapping[str, object] | None:
-    if failure is None:
-        return None
-    return {"kind": failure.kind, "error": failure.message, "code": failure.code, "hint": failure.hint}
-
-
-def _copied_json(one: Copied) -> dict[str, object]:
+def _copied_json(one: CopyResult) -> dict[str, object]:
     return {
         "path": one.path,
         "state": one.state,

@@ -14,12 +14,12 @@ from tui.commands.errors import CommandError
 from tui.commands.invocation import Decorated, Invocation, local_options
 
 if TYPE_CHECKING:
-    from engine.client.service.host import Host
-    from engine.client.service.installing import Plan
+    from engine.client.service.host import ServiceHost
+    from engine.client.service.installing import ServicePlan
 
 
 def _place_options(command: Decorated) -> Decorated:
-    """Which manager has the service, which service is meant, and whether it is done or only shown."""
+    """Add what says which manager has the service, which one is meant, and whether it is done or only shown."""
     image = click.Path(exists=True, file_okay=False)
     options = (
         click.option("--system/--user", "system", default=None, help="The host's service, or one of your own."),
@@ -81,7 +81,7 @@ def install(
       gatewright engine install --project /srv/plant-a --group plant --print
       gatewright engine install --user --project ~/plant-a
     """
-    from engine.client.service.installing import Wanted, plan_installation
+    from engine.client.service.installing import WantedService, plan_installation
     from tui.commands.session import refusals
 
     host = _host(system, root)
@@ -89,7 +89,7 @@ def install(
         project = _project(invocation, host, id_, make=True)
         if not print_only:
             host.check()
-        wanted = Wanted(
+        wanted = WantedService(
             id=id_,
             project=project,
             account=account,
@@ -97,6 +97,7 @@ def install(
             writable=tuple(map(_absolute, writable)) or None,
             log_file=None if journal_only is None else not journal_only,
             start=not no_start,
+            looks=print_only,
         )
         plan = plan_installation(host, wanted)
         _carry_out(invocation, plan, host, act="install", done="installed", print_only=print_only, yes=yes)
@@ -125,18 +126,18 @@ def uninstall(
       gatewright engine uninstall --id plant
       gatewright engine uninstall --user --project ~/plant-a
     """
-    from engine.client.service.installing import Wanted, plan_removal
+    from engine.client.service.installing import WantedService, plan_removal
     from tui.commands.session import refusals
 
     host = _host(system, root)
     with refusals():
-        wanted = Wanted(id=id_, project=_project(invocation, host, id_, make=False))
+        wanted = WantedService(id=id_, project=_project(invocation, host, id_, make=False))
         plan = plan_removal(host, wanted, keep_settings=keep_settings)
         _carry_out(invocation, plan, host, act="uninstall", done="removed", print_only=print_only, yes=yes)
 
 
-def _host(system: bool | None, root: str | None) -> Host:
-    from engine.client.service.host import Host
+def _host(system: bool | None, root: str | None) -> ServiceHost:
+    from engine.client.service.host import ServiceHost
 
     is_root = os.geteuid() == 0
     if system is None:
@@ -145,10 +146,10 @@ def _host(system: bool | None, root: str | None) -> Host:
         raise click.UsageError("--user is for the service of an ordinary account; root installs the host's: --system.")
     if not system and root is not None:
         raise click.UsageError("--root is for the host's services: --system.")
-    return Host(system, Path("/") if root is None else Path(os.path.realpath(root)))
+    return ServiceHost(system, Path("/") if root is None else Path(os.path.realpath(root)))
 
 
-def _project(invocation: Invocation, host: Host, id_: str | None, *, make: bool) -> PurePosixPath | None:
+def _project(invocation: Invocation, host: ServiceHost, id_: str | None, *, make: bool) -> PurePosixPath | None:
     """The project that is named. An ordinary account means the one around the current folder, too."""
     if invocation.elsewhere is not None:
         invocation.refuse_elsewhere("a service is installed for a project's folder")
@@ -166,7 +167,7 @@ def _absolute(path: str) -> PurePosixPath:
 
 
 def _carry_out(
-    invocation: Invocation, plan: Plan, host: Host, *, act: str, done: str, print_only: bool, yes: bool
+    invocation: Invocation, plan: ServicePlan, host: ServiceHost, *, act: str, done: str, print_only: bool, yes: bool
 ) -> None:
     """Show the plan, ask, do it and say so."""
     tell = invocation.streams.notify
@@ -194,7 +195,7 @@ def _carry_out(
     invocation.show(answer, lambda invocation, _: _print(invocation, plan, done if not print_only else ""))
 
 
-def _print(invocation: Invocation, plan: Plan, done: str) -> None:
+def _print(invocation: Invocation, plan: ServicePlan, done: str) -> None:
     out = invocation.streams.out
     for step in plan.steps:
         out.line(f"{'' if done else 'would '}{step.says}")

@@ -55,7 +55,7 @@ _AWAY_STATUSES = frozenset({502, 503, 504})
 """A proxy before an engine that is away answers so, and an engine that stops."""
 
 
-class Figures(Model, frozen=True):
+class StatsFigures(Model, frozen=True):
     """What ``stats`` shows without ``--by``."""
 
     metrics: EngineMetrics
@@ -95,16 +95,16 @@ def stats(invocation: Invocation, watch: bool, every: float, by: str | None, hou
       gatewright stats --by script --hours 168
       gatewright stats --by caller --json
     """
-    look = _Look(None if by is None else GroupedBy(by), hours, limit)
+    question = _Question(None if by is None else GroupedBy(by), hours, limit)
     if not watch:
-        invocation.answer(look.ask, lambda invocation, found: _print(invocation, look.lines(invocation, found)))
+        invocation.answer(question.ask, lambda invocation, found: _print(invocation, question.lines(invocation, found)))
         return exit_codes.OK
     with contextlib.suppress(KeyboardInterrupt), refusals():  # Ctrl+C is how a watch ends
-        asyncio.run(_Watch(invocation, look, every).run())
+        asyncio.run(_Watch(invocation, question, every).run())
     return exit_codes.OK
 
 
-class _Look:
+class _Question:
     """What is asked for, and how it is written.
 
     Args:
@@ -117,17 +117,17 @@ class _Look:
         self._by, self._limit = by, limit
         self._hours = hours or (1.0 if by is None else 24.0)
 
-    async def ask(self, client: EngineClient) -> Figures | MetricGroups:
+    async def ask(self, client: EngineClient) -> StatsFigures | MetricGroups:
         if self._by is not None:
             params = GroupParams(by=self._by, hours=self._hours, limit=self._limit)
             return await client.call(METRICS_GROUPS, params)
-        return Figures(
+        return StatsFigures(
             metrics=await client.call(METRICS),
             history=await client.call(METRICS_HISTORY, HistoryParams(hours=self._hours, points=POINTS)),
             alerts=await _alerts(client),
         )
 
-    def lines(self, invocation: Invocation, found: Figures | MetricGroups) -> list[str]:
+    def lines(self, invocation: Invocation, found: StatsFigures | MetricGroups) -> list[str]:
         from tui.text.table import terminal_width
 
         is_terminal = invocation.streams.out.is_terminal
@@ -153,10 +153,10 @@ class _Watch:
     On a terminal each look takes the place of the one before; elsewhere it follows it.
     """
 
-    def __init__(self, invocation: Invocation, look: _Look, every: float) -> None:
+    def __init__(self, invocation: Invocation, question: _Question, every: float) -> None:
         self._invocation = invocation
         self._every = every
-        self._look = look
+        self._question = question
         self._target: Target = invocation.target()
         self._shown: list[str] = []
         """Lines that are on the terminal."""
@@ -165,7 +165,7 @@ class _Watch:
         self._away_since: float | None = None
 
     async def run(self) -> None:
-        """Show the figures until cancelled, or until nobody reads them any longer.
+        """Show the figures until cancelled, or until nothing reads them any longer.
 
         Raises:
             LaunchError: There is no engine at the start, or it does not let this caller in.
@@ -178,7 +178,7 @@ class _Watch:
                 try:
                     if client is None:
                         client = await self._target.connect(CLIENT, start=False)
-                    found = await self._look.ask(client)
+                    found = await self._question.ask(client)
                 except (EngineUnreachable, LaunchError, EngineError) as error:
                     if not _is_away(error):
                         raise
@@ -194,11 +194,11 @@ class _Watch:
             if client is not None:
                 await client.close()
 
-    def _show(self, found: Figures | MetricGroups) -> None:
+    def _show(self, found: StatsFigures | MetricGroups) -> None:
         if self._invocation.json:
             self._invocation.print_json(found)
             return
-        self._last = self._look.lines(self._invocation, found)
+        self._last = self._question.lines(self._invocation, found)
         self._write([*self._last, f"{clock(time.time())}   Ctrl+C ends"])
 
     def _show_away(self, reason: str) -> None:
@@ -239,7 +239,7 @@ def _print(invocation: Invocation, lines: Sequence[str]) -> None:
         invocation.streams.out.line(line)
 
 
-def _figure_lines(found: Figures, width: int, *, blocks: bool) -> list[str]:
+def _figure_lines(found: StatsFigures, width: int, *, blocks: bool) -> list[str]:
     from tui.text.table import fields, render
 
     metrics, history = found.metrics, found.history

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from tui.text.sanitise import sanitise, sanitise_line
@@ -104,10 +104,12 @@ class Streams:
     def __init__(self) -> None:
         self.out = Writer(sys.stdout)
         self.err = Writer(sys.stderr)
+        self.for_same_engine: Callable[[str], str] = str
+        """Has command lines in a sentence name the engine that this command is for."""
 
     def notify(self, message: str, hint: str | None = None, *, failed: bool = False) -> None:
         """A message of ours, to stderr."""
         self.err.fresh_line()
-        self.err.line(f"gatewright: {message}", failed=failed)
+        self.err.line(f"gatewright: {self.for_same_engine(message)}", failed=failed)
         if hint:
-            self.err.line(f"  {hint}")
+            self.err.line(f"  {self.for_same_engine(hint)}")

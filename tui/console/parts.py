@@ -9,6 +9,7 @@ from typing import Protocol
 from textual.message import Message
 from textual.screen import Screen
 
+from engine.user_folders import state_home
 from tui.connection import EngineConnection, problems_told
 from tui.console.full_disk import FullDisk
 from tui.console.git_actions import GitActions
@@ -20,7 +21,7 @@ from tui.editing.external_changes import OutsideChanges
 from tui.editing.open_script import OpenScript, OpenScriptHost
 from tui.editing.own_edits import OwnEditing
 from tui.editing.preview import Preview
-from tui.editing.recovery import RecoveryJournal, state_home
+from tui.editing.recovery import RecoveryJournal
 from tui.editing.search import search_texts
 from tui.editing.texts import Texts
 from tui.runs.admin_mode import AdminMode

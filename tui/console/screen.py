@@ -559,7 +559,7 @@ class ConsoleScreen(FullScreen[None]):
         return "" if self._parts is None else self._parts.open_script.path
 
     def leave(self) -> None:
-        """The user goes to another gateway: no question of this one is asked there."""
+        """Let the user go to another gateway: no question of this one is asked there."""
         self._shown.clear()
         if self._parts is not None:
             self._parts.admin.end()
@@ -574,7 +574,7 @@ class ConsoleScreen(FullScreen[None]):
                 pass
 
     def arrive(self) -> None:
-        """The user is here again, or for the first time."""
+        """Welcome the user, who is here again or for the first time."""
         self._shown.set()
         if self._parts is not None and not self._parts.connection.connected.is_set():
             self._status.show_connecting()
@@ -594,7 +594,7 @@ class ConsoleScreen(FullScreen[None]):
             self.app.push_screen(FleetRunScreen(request.name, named, list(targets), start, connect))
 
     async def put_aside(self, *, keep: bool) -> bool:
-        """The console ends while the user is elsewhere: keep the unsaved text for the next one, or give it up.
+        """Keep the unsaved text for the next console, or give it up: this one ends while the user is elsewhere.
 
         Returns:
             False, and the user told, if the disk did not take it.

@@ -90,7 +90,7 @@ class Visit:
                 self._line = self._app.run_worker(self.connection.run(), group="connection")
 
     def leave(self) -> None:
-        """The user goes to another gateway: what nobody should be asked about any more ends now, the line soon."""
+        """Let the user go to another gateway: what is no longer to be asked here ends now, the line soon."""
         self.console.leave()
         self._leaving = asyncio.create_task(self._leave())
 
@@ -164,7 +164,7 @@ class Visits:
         return next((visit for visit in self if (visit.target.key, visit.target.token_file) == asked), None)
 
     async def may_quit(self) -> bool:
-        """Whether all texts are safe or given up; asks if not."""
+        """Tell whether all texts are safe or given up; ask if not."""
         decision = await self._asked_about_others()
         if decision is None or not await self.current.console.may_quit():
             return False
@@ -172,7 +172,7 @@ class Visits:
         return all(kept)
 
     async def _asked_about_others(self) -> bool | None:
-        """Whether the unsaved texts of other gateways are kept or given up; None where the user stays."""
+        """Ask whether the unsaved texts of other gateways are kept or given up; None where the user stays."""
         if not (waiting := self.waiting):
             return True
         from tui.screens.dialogs import Choice, ChoiceScreen
@@ -192,5 +192,5 @@ class Visits:
     def hang_up(self) -> None:
         """Put everything on disk that only this process knows, of every gateway."""
         for visit in self:
-            with contextlib.suppress(RecoveryError):  # nobody is there to be told
+            with contextlib.suppress(RecoveryError):  # the user is not there to be told
                 visit.console.hang_up()

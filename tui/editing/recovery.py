@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from engine.user_folders import state_home
 from tui.text.script_names import script_path
 
 SESSION_FILE = "session.json"
@@ -57,12 +58,6 @@ class Session:
     row: int = 0
     column: int = 0
     run_id: int | None = None
-
-
-def state_home() -> Path:
-    """Where this user's programs keep their state (XDG Base Directory Specification: relative values are ignored)."""
-    named = Path(os.environ.get("XDG_STATE_HOME", ""))
-    return named if named.is_absolute() else Path.home() / ".local" / "state"
 
 
 class RecoveryJournal:

@@ -55,7 +55,7 @@ class FleetRequest:
         return FleetRun(gateways, self._prepare, CLIENT, target=lambda one: _target(targets, one.name))
 
     async def _prepare(self, client: EngineClient) -> RunRequest:
-        """Send the files of the form to one engine; the request for it."""
+        """Send the files of the form to one engine, and return the request for it."""
         form = self.form
         try:
             files = await upload_all(client, form.files)
@@ -108,8 +108,8 @@ class FleetStarter:
     async def ask(self) -> FleetRequest | None:
         """Ask for the parameters of the script in the editor; None, and the user told, where nothing is to run.
 
-        Each gateway runs its own script of that path, so the text must be saved: nobody should take what comes back for
-        the answer of a text that was only here.
+        Each gateway runs its own script of that path, so the text must be saved: what comes back is not to be taken
+        for the answer of a text that was only here.
         """
         opened = self._open_script
         if not opened.text.strip():

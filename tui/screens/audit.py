@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import ClassVar
 
 import msgspec
@@ -23,8 +23,9 @@ from tui.background import in_place_of_the_last
 from tui.connection import EngineConnection, problems_told
 from tui.screens.dialogs import AskScreen, ReportScreen
 from tui.screens.full_screen import FullScreen
+from tui.screens.new_file import write_new
 from tui.text.audit_query import AuditSearch, parse_audit_search
-from tui.text.audit_record import record_text
+from tui.text.audit_record import DIGEST, VERIFIED_AT_ONCE, is_head, record_text
 from tui.text.formats import clock
 from tui.text.run_query import BadSearch
 from tui.text.sanitise import sanitise_line
@@ -38,14 +39,8 @@ PAGE = 100
 SEARCH_AFTER = 0.15
 """Seconds without a key after which the engine is asked."""
 
-AT_A_TIME = 50_000
-"""Records that are verified in one answer: less than a second, after which it is shown how far it is."""
-
 EXPORT_PAGE, MOST_EXPORTED = 500, 100_000
 """Records that are asked for at a time for a file, and that one file takes at most."""
-
-HEAD = 64
-"""Hexadecimal digits of a head."""
 
 NO_MATCH = "No record matches. / changes the search, Esc goes back to the records."
 
@@ -193,21 +188,21 @@ class AuditScreen(FullScreen[None]):
     async def _compare_head(self) -> None:
         head, problem = "", ""
         while True:
-            question = f"Head to find in the record, {HEAD} hexadecimal digits"
+            question = f"Head to find in the record, {DIGEST} hexadecimal digits"
             answer = await self.app.push_screen_wait(AskScreen(question, head, problem))
             if answer is None:
                 return
             head = answer.strip().lower()
-            if len(head) == HEAD and set(head) <= set("0123456789abcdef"):
+            if is_head(head):
                 break
-            problem = f"A head has {HEAD} hexadecimal digits; this has {len(head)} characters."
+            problem = f"A head has {DIGEST} hexadecimal digits; this has {len(head)} characters."
         await self._verify(head)
 
     async def _verify(self, head: str) -> None:
         """Look at the record piece by piece, and tell how far that is."""
         found = AuditCheck(0, "", next_after=0)
         while found.next_after is not None:
-            params = AuditVerifyParams(after=found.next_after, most=AT_A_TIME, head=head)
+            params = AuditVerifyParams(after=found.next_after, most=VERIFIED_AT_ONCE, head=head)
             found = await self._connection.client.call(AUDIT_VERIFY, params)
             key = action("stop_audit").key
             self._show_remark(f"verified {found.checked:,} of {found.records:,} records   {key} stops")
@@ -226,7 +221,7 @@ class AuditScreen(FullScreen[None]):
         while (answer := await self.app.push_screen_wait(AskScreen(question, name, problem))) is not None:
             name = answer
             try:
-                await asyncio.to_thread(_write_new, name, records[::-1])
+                await asyncio.to_thread(write_new, name, _lines(records[::-1]))
             except FileExistsError:
                 problem = "That file is there already and was left alone; name another one."
             except OSError as error:
@@ -288,7 +283,7 @@ def _row(record: AuditRecord) -> TableRow:
 
 
 def _facts(record: AuditRecord) -> Iterator[str]:
-    """All that a record says, a line each."""
+    """Yield all that a record says, a line each."""
     yield time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(record.at))
     yield f"by {record.actor} (uid {record.uid}), from {record.source}"
     for name, value in record.detail.items():
@@ -309,21 +304,6 @@ def _verdict(found: AuditCheck) -> Sequence[str]:
     return [*lines, *([found.copies] if found.copies else [])]
 
 
-def _write_new(name: str, records: Sequence[AuditRecord]) -> None:
-    """Write a new file that only its owner reads, a record a line; leave nothing of it if that fails.
-
-    Raises:
-        FileExistsError: Something has that name.
-        OSError: It cannot be written.
-    """
-    name = os.path.expanduser(name)
-    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            for record in records:
-                file.write(json.dumps(msgspec.to_builtins(record), ensure_ascii=True) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        os.unlink(name)
-        raise
+def _lines(records: Iterable[AuditRecord]) -> Iterator[bytes]:
+    for record in records:
+        yield f"{json.dumps(msgspec.to_builtins(record), ensure_ascii=True)}\n".encode()

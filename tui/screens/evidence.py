@@ -13,8 +13,7 @@ from engine.client.client import EngineClient
 from engine.evidence_check import NoEvidence, check
 from engine.registry.evidence import EVIDENCE, EvidenceParams
 from tui.screens.dialogs import AskScreen
-
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+from tui.screens.new_file import write_new
 
 
 async def save_evidence(
@@ -45,7 +44,7 @@ async def save_evidence(
         content = await client.call(EVIDENCE, EvidenceParams(run_id=run_id, name=name, inputs=True, output=True))
         try:
             checked = await asyncio.to_thread(check, content)
-            await asyncio.to_thread(_write, path, content)
+            await asyncio.to_thread(write_new, path, [content])
         except NoEvidence as error:
             tell(f"The engine's answer cannot be used: {error}")
             return
@@ -62,15 +61,3 @@ def _place(answer: str, name: str) -> tuple[str, bool]:
     if os.path.isdir(path):
         path = os.path.join(path, name)
     return path, os.path.lexists(path)
-
-
-def _write(path: str, content: bytes) -> None:
-    fd = os.open(path, _NEW_FILE, 0o600)
-    try:
-        with open(fd, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(fd)
-    except BaseException:
-        os.unlink(path)
-        raise

@@ -238,7 +238,7 @@ class FleetRunScreen(FullScreen[None]):
         return [name for name in self._names if name not in self._answers]
 
     def _cursor_row(self, rows: Sequence[TableRow]) -> str:
-        """Key of the row of the gateway that the user looks at, whatever it has answered by now; else of the first."""
+        """Return the key of the row of the gateway that the user looks at, whatever it answered; else of the first."""
         at = next((_key(group) for group in self._groups if self._looked_at in group.names), "")
         return at or (WAITING if self._looked_at in self._waiting else rows[0].key)
 
@@ -278,7 +278,7 @@ def _key(group: Group) -> str:
 
 
 def _first_line(group: Group) -> str:
-    """What tells most of a group in a line."""
+    """Return what tells most of a group in a line."""
     answer = group.answers[0]
     if answer.failure is not None:
         return answer.failure.message
@@ -291,7 +291,7 @@ def _first_line(group: Group) -> str:
 
 
 def _text_rows(group: Group, width: int, *, whole: bool) -> Iterable[Row]:
-    """The lines of a group: its failures, its difference from the first group, or the answer itself."""
+    """Yield the lines of a group: its failures, its difference from the first group, or the answer itself."""
     if group.is_failure:
         for answer in group.answers:
             if (failure := answer.failure) is not None:

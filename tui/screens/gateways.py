@@ -6,7 +6,6 @@ import asyncio
 import importlib
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,12 +15,11 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Static
 
-from engine.client.answers import EngineError, EngineUnreachable
+from engine.client.fleet import Failure, FailureKind
+from engine.client.gateway_check import ANSWERS, NO_ENGINE, check_target
 from engine.client.gateways import EVERY, GROUP_MARK, Gateway, Gateways, settings_file
 from engine.client.starter import LaunchError
-from engine.client.target import REFUSED, OtherVersion, Target
-from engine.registry.access import ACCESS_SELF
-from engine.registry.engine import ENGINE_INFO
+from engine.client.target import Target
 from tui.actions import Scope, action, bindings, footer_hints
 from tui.background import in_background, in_place_of_the_last
 from tui.connection import EngineConnection
@@ -44,21 +42,13 @@ _COLUMNS = (
     Column("where"),
 )
 
-OWNER = "owner"
-"""The role of who comes by the project's folder."""
+OWNER = "admin"
+"""The role of who comes by the project's folder: its owner."""
 
 
-class GatewayState(StrEnum):
-    """What is known of a gateway; the value is what the table shows."""
-
-    HERE = "you are here"
-    ASKING = "asking ..."
-    ANSWERS = "answers"
-    IDLE = "no engine runs"
-    AWAY = "away"
-    REFUSES = "refuses"
-    VERSION = "other version"
-    UNUSABLE = "not usable"
+HERE = "you are here"
+ASKING = "asking ..."
+"""What the table says of a gateway besides the states of ``GatewayCheck``."""
 
 
 Identity = tuple[str, Path | None]
@@ -70,7 +60,7 @@ def identity_of(target: Target) -> Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class GatewayPlace:
     """A gateway that the console can go to.
 
     Attributes:
@@ -95,19 +85,20 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class GatewayAnswer:
-    """What a look at a gateway found.
+    """What is known of a gateway.
 
     Attributes:
+        state: As the table says it.
         sentence: Why it is not as one would wish, and what to do.
     """
 
-    state: GatewayState
+    state: str
     role: str = ""
     version: str = ""
     sentence: str = ""
 
 
-def known_places(visited: Sequence[Place]) -> list[Place]:
+def known_places(visited: Sequence[GatewayPlace]) -> list[GatewayPlace]:
     """Return the gateways of the user's file in its order, after the places where the user was that it does not name.
 
     Reads files, so it belongs into a thread.
@@ -120,52 +111,37 @@ def known_places(visited: Sequence[Place]) -> list[Place]:
     return [*(_told_apart(place, names) for place in visited if place.identity not in found), *named]
 
 
-def _told_apart(place: Place, names: Container[str]) -> Place:
+def _told_apart(place: GatewayPlace, names: Container[str]) -> GatewayPlace:
     """Return the place under another name where its own means another gateway since."""
     if place.name not in names or place.target is None:
         return place
     return replace(place, name=f"{place.name} before")
 
 
-def place_of(gateway: Gateway) -> Place:
+def place_of(gateway: Gateway) -> GatewayPlace:
     """Return the place that an entry of the user's file names."""
     try:
         target = gateway.target(become=False)
     except LaunchError as error:
-        return Place(gateway.name, gateway.place, gateway.groups, problem=_sentence(error))
-    return Place(gateway.name, gateway.place, gateway.groups, target)
+        return GatewayPlace(gateway.name, gateway.place, gateway.groups, problem=_sentence(error))
+    return GatewayPlace(gateway.name, gateway.place, gateway.groups, target)
 
 
-def _chosen_places(selection: str) -> list[Place]:
+def _chosen_places(selection: str) -> list[GatewayPlace]:
     return [place_of(gateway) for gateway in Gateways.load().chosen(selection)]
 
 
 async def look_at(target: Target) -> GatewayAnswer:
     """Ask a gateway who it is and what this user may do there; starts nothing there."""
-    try:
-        client = await target.reach("console")
-        if client is None and target.folder is None:
-            client = await target.connect("console", start=False)  # says what to do
-        if client is None:
-            return GatewayAnswer(GatewayState.IDLE, sentence="Its engine starts when you go there.")
-        try:
-            info = await client.call(ENGINE_INFO)
-            role = OWNER if target.folder is not None else (await client.call(ACCESS_SELF)).role
-        finally:
-            await client.close()
-    except OtherVersion as error:
-        return GatewayAnswer(GatewayState.VERSION, version=error.version, sentence=_sentence(error))
-    except LaunchError as error:
-        states = {REFUSED: GatewayState.REFUSES, 2: GatewayState.UNUSABLE}
-        return GatewayAnswer(states.get(error.exit_code, GatewayState.AWAY), sentence=_sentence(error))
-    except EngineError as error:
-        return GatewayAnswer(GatewayState.REFUSES, sentence=_sentence(error))
-    except EngineUnreachable as error:
-        return GatewayAnswer(GatewayState.AWAY, sentence=_sentence(error))
-    return GatewayAnswer(GatewayState.ANSWERS, role, info.version)
+    found = await check_target(target, "console")
+    if found.failure is not None:
+        return GatewayAnswer(found.state, version=found.version, sentence=_sentence(found.failure))
+    if found.state == NO_ENGINE:
+        return GatewayAnswer(NO_ENGINE, sentence="Its engine starts when you go there.")
+    return GatewayAnswer(found.state, OWNER if target.folder is not None else found.role, found.version)
 
 
-def _sentence(error: LaunchError | EngineError | EngineUnreachable) -> str:
+def _sentence(error: LaunchError | Failure) -> str:
     return f"{error.message} {error.hint}" if error.hint else error.message
 
 
@@ -179,7 +155,7 @@ class GatewayChoice:
         named: How the user named them.
     """
 
-    places: Sequence[Place]
+    places: Sequence[GatewayPlace]
     run: bool = False
     named: str = ""
 
@@ -198,7 +174,7 @@ class GatewaysScreen(FullScreen[GatewayChoice]):
 
     def __init__(
         self,
-        visited: Sequence[Place],
+        visited: Sequence[GatewayPlace],
         here: Identity,
         connection: EngineConnection | None,
         unsaved: Callable[[Target], Sequence[str]],
@@ -209,7 +185,7 @@ class GatewaysScreen(FullScreen[GatewayChoice]):
         self._connection = connection
         self._unsaved_at = unsaved
         self._unsaved: dict[str, Sequence[str]] = {}
-        self._places: dict[str, Place] = {}
+        self._places: dict[str, GatewayPlace] = {}
         self._marked: set[str] = set()
         self._answers: dict[str, GatewayAnswer] = {}
         self._file_problem = ""
@@ -257,7 +233,7 @@ class GatewaysScreen(FullScreen[GatewayChoice]):
                 if place.target is not None and place.identity != self._here:
                     group.create_task(self._ask(place.name, place.target, room))
 
-    def _unsaved_texts(self, places: Sequence[Place]) -> dict[str, Sequence[str]]:
+    def _unsaved_texts(self, places: Sequence[GatewayPlace]) -> dict[str, Sequence[str]]:
         return {place.name: self._unsaved_at(place.target) for place in places if place.target is not None}
 
     async def _ask(self, name: str, target: Target, room: asyncio.Semaphore) -> None:
@@ -326,22 +302,22 @@ class GatewaysScreen(FullScreen[GatewayChoice]):
     # Showing.
 
     @property
-    def _place(self) -> Place | None:
+    def _place(self) -> GatewayPlace | None:
         """The one under the cursor."""
         return self._places.get(self._table.current or "")
 
     def _name_here(self) -> str | None:
         return next((place.name for place in self._places.values() if place.identity == self._here), None)
 
-    def _answer(self, place: Place) -> GatewayAnswer:
+    def _answer(self, place: GatewayPlace) -> GatewayAnswer:
         if place.target is None:
-            return GatewayAnswer(GatewayState.UNUSABLE, sentence=place.problem)
+            return GatewayAnswer(FailureKind.NOT_SET_UP, sentence=place.problem)
         if place.identity != self._here:
-            return self._answers.get(place.name, GatewayAnswer(GatewayState.ASKING))
+            return self._answers.get(place.name, GatewayAnswer(ASKING))
         connection = self._connection
         if connection is None or connection.info is None or not connection.connected.is_set():
-            return GatewayAnswer(GatewayState.HERE, sentence="" if connection is None else connection.problem)
-        return GatewayAnswer(GatewayState.HERE, connection.role or OWNER, connection.info.version)
+            return GatewayAnswer(HERE, sentence="" if connection is None else connection.problem)
+        return GatewayAnswer(HERE, connection.role or OWNER, connection.info.version)
 
     def _show(self, cursor: str | None = None) -> None:
         self._table.show_rows([self._row(place) for place in self._places.values()], cursor=cursor)
@@ -355,8 +331,8 @@ class GatewaysScreen(FullScreen[GatewayChoice]):
     def _sum(self) -> Text:
         text = Text(no_wrap=True, overflow="ellipsis")
         answers = [self._answer(place) for place in self._places.values()]
-        there = sum(answer.state in (GatewayState.ANSWERS, GatewayState.HERE) for answer in answers)
-        asking = sum(answer.state is GatewayState.ASKING for answer in answers)
+        there = sum(answer.state in (ANSWERS, HERE) for answer in answers)
+        asking = sum(answer.state == ASKING for answer in answers)
         text.append(f" {len(answers)} gateway{'' if len(answers) == 1 else 's'}", "bold")
         text.append(f"   {there} answer{'s' if there == 1 else ''}")
         text.append(f"   asking {asking}" if asking else "")
@@ -372,15 +348,15 @@ class GatewaysScreen(FullScreen[GatewayChoice]):
             f"They are kept in {sanitise_line(str(settings_file()))}; gatewright help gateways has more."
         )
 
-    def _row(self, place: Place) -> TableRow:
+    def _row(self, place: GatewayPlace) -> TableRow:
         answer = self._answer(place)
         here, unsaved = place.identity == self._here, self._unsaved.get(place.name)
         mark = f"{'>' if here else ' '}{'*' if unsaved else ' '}{'x' if place.name in self._marked else ' '}"
         state = answer.state
-        tone = "accent" if here else "" if state in (GatewayState.ANSWERS, GatewayState.IDLE) else "danger"
-        if state is GatewayState.ASKING:
+        tone = "accent" if here else "" if state in (ANSWERS, NO_ENGINE) else "danger"
+        if state == ASKING:
             tone = "dim"
-        cells = (mark, place.name, str(state), answer.role or "-", answer.version or "-", place.where)
+        cells = (mark, place.name, state, answer.role or "-", answer.version or "-", place.where)
         return TableRow(place.name, tuple(map(sanitise_line, cells)), tone)
 
     def _show_detail(self) -> None:
@@ -390,6 +366,7 @@ class GatewaysScreen(FullScreen[GatewayChoice]):
             return
         unsaved = self._unsaved.get(place.name, ())
         facts = [
+            place.where,
             self._answer(place).sentence,
             f"Unsaved there: {_names(unsaved)}." if unsaved else "",
             f"Groups: {', '.join('@' + group for group in place.groups)}." if place.groups else "",

@@ -43,28 +43,41 @@ class HelpScreen(Dialog[None]):
     Args:
         editor: Bindings of the editor, which has keys of its own.
         modules: Asks the engine what scripts may import.
+        scope: Of the screen that it is opened on, whose keys are shown first; all others are reached by scrolling.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("f1,q", "give_up", "Back", show=False)]
 
     def __init__(
-        self, editor: Iterable[BindingType] = (), modules: Callable[[], Awaitable[ModuleReport]] | None = None
+        self,
+        editor: Iterable[BindingType] = (),
+        modules: Callable[[], Awaitable[ModuleReport]] | None = None,
+        scope: Scope | None = None,
     ) -> None:
         super().__init__()
+        self._scope = scope
         self._editor = editor
         self._modules = modules
         self._imports = Static("", markup=False)
+        self._wanted = Static("", markup=False)
+        """From the wanted section on."""
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog--box -tall"):
             yield Static("Keys", classes="dialog--title", markup=False)
             with VerticalScroll():
-                yield Static(self._text(), markup=False)
+                before, after = self._texts()
+                yield Static(before, markup=False)
+                self._wanted.update(after)
+                yield self._wanted
                 yield self._imports
             yield Static("Up and Down scroll   Esc back", classes="dialog--keys", markup=False)
 
     def on_mount(self) -> None:
-        self.set_focus(self.query_one(VerticalScroll))
+        scroll = self.query_one(VerticalScroll)
+        self.set_focus(scroll)
+        if self._scope is not None:
+            self.call_after_refresh(scroll.scroll_to_widget, self._wanted, animate=False, top=True)
         if self._modules is not None:
             in_background(self, "modules", self._show_modules, self._modules)
 
@@ -79,15 +92,18 @@ class HelpScreen(Dialog[None]):
             text.append(f"{described(report, width)}\n")
         self._imports.update(text)
 
-    def _text(self) -> Text:
-        text = Text(_INTRO + "\n")
+    def _texts(self) -> tuple[Text, Text]:
+        """What stands before the wanted section, and the rest."""
+        text = before = Text(_INTRO + "\n")
         for scope in Scope:
+            if scope is self._scope:
+                text = Text()
             lines = (([key_label(key) for key in item.keys], item.help) for item in in_scope(scope))
             _section(text, scope.value, lines)
             if scope is Scope.LIST:
                 _section(text, "Marks in the list", (([mark], meaning) for mark, meaning in _MARKS))
         _section(text, "Editor", _described(self._editor))
-        return text
+        return before, Text() if text is before else text
 
 
 def _section(text: Text, title: str, lines: Iterable[tuple[list[str], str]]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 from rich.text import Text
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import Screen
@@ -26,8 +26,8 @@ from tui.background import in_background, in_place_of_the_last
 from tui.connection import REFUSALS, EngineConnection, problems_told
 from tui.messages import EngineAway, PoolChanged
 from tui.screens.full_screen import FullScreen
-from tui.text.figures import megabytes
-from tui.text.formats import age, milliseconds
+from tui.text.figures import latency, megabytes
+from tui.text.formats import age
 from tui.text.isolation import host_note, slot_isolation
 from tui.text.sanitise import sanitise_line
 from tui.widgets.key_hints import KeyHints
@@ -132,8 +132,8 @@ class PoolScreen(FullScreen[int | None]):
     async def _load_figures(self, *, history: bool) -> bool:
         """Show what the engine says; return whether it refuses."""
         client = self._connection.client
+        # A token for some scripts sees neither slots nor alerts, and did not ask for them.
         narrow = self._connection.pool is None
-        """A token for some scripts sees neither slots nor alerts, and did not ask for them."""
         try:
             metrics = await client.call(METRICS)
             self._use = None if narrow else await self._used()
@@ -256,12 +256,20 @@ class PoolScreen(FullScreen[int | None]):
 
     def _show(self, pool: PoolInfo) -> None:
         self._pool = pool
-        self._heading.show(_heading(pool))
+        self._show_heading()
         self._queue.update(_queue(pool))
         self._status.show_pool(pool)
         self._status.warning = host_note(self._connection.info)
         self._show_reason(pool)
         self._refresh_ages()
+
+    def on_resize(self, event: events.Resize) -> None:
+        super().on_resize(event)
+        self._show_heading()
+
+    def _show_heading(self) -> None:
+        if self._pool is not None:
+            self._heading.show(_heading(self._pool, self.size.width))
 
     def _show_reason(self, pool: PoolInfo) -> None:
         """Say why slots take no runs: they rest, or there is no sandbox, which is the same for all of them."""
@@ -306,19 +314,30 @@ def _detail_of(slot: SlotInfo) -> Text:
     facts += [f"Python {slot.python}"] if slot.python else []
     facts += [f"environment {slot.environment}"] if slot.environment else []
     facts += [f"{' '.join(slot.ahead)} imported ahead"] if slot.ahead else []
-    facts += [f"{slot.runs} runs"] if slot.runs else []
-    facts += [f"{slot.restarts} restarts"] if slot.restarts else []
+    facts += [f"{slot.runs} run{'' if slot.runs == 1 else 's'}"] if slot.runs else []
+    facts += [f"{slot.restarts} restart{'' if slot.restarts == 1 else 's'}"] if slot.restarts else []
     facts += [slot.problem] if slot.problem else []
     return Text(f" {sanitise_line(', '.join(filter(None, facts)))}", no_wrap=True, overflow="ellipsis")
 
 
-def _heading(pool: PoolInfo) -> Text:
+def _heading(pool: PoolInfo, width: int) -> Text:
+    """Say what the pool does; what has no room is left out whole, since it stands below as well."""
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(" pool  ", "bold")
-    slots = "1 slot" if pool.size == 1 else f"{pool.size} slots"
-    resting = f"   {pool.resting} resting" if pool.resting else ""
-    text.append(f"{slots}   {pool.running} running   {pool.ready} ready{resting}   queue {len(pool.queue)}   ")
-    text.append(f"{pool.runs_last_minute}/min   p50 {milliseconds(pool.p50_ms)}   p99 {milliseconds(pool.p99_ms)}")
+    text.append("1 slot" if pool.size == 1 else f"{pool.size} slots")
+    resting = [f"{pool.resting} resting"] if pool.resting else []
+    for part in (
+        f"{pool.running} running",
+        f"{pool.ready} ready",
+        *resting,
+        f"queue {len(pool.queue)}",
+        f"{pool.runs_last_minute}/min",
+        f"p50 {latency(pool.p50_ms)}",
+        f"p99 {latency(pool.p99_ms)}",
+    ):
+        if len(text) + len(part) + 3 > width:
+            break
+        text.append(f"   {part}")
     return text
 
 

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from engine.models.engine import AuditRecord
 
 DIGEST = 64
-"""Hexadecimal digits of a SHA-256."""
+"""Hexadecimal digits of a SHA-256, such as a head."""
+
+VERIFIED_AT_ONCE = 50_000
+"""Records that are verified in one answer: less than a second, after which it is shown how far it is."""
 
 SHOWN = 12
 """Of these."""
@@ -21,6 +24,11 @@ _ELSEWHERE = frozenset(
     {"base", "inputs_sha256", "first_at", "last_at", "repeated", "what", "role", "needs", "token", "why", "scripts"}
 )
 """Parts of a refusal's or a run's detail that have words of their own, or say nothing to a person."""
+
+
+def is_head(text: str) -> bool:
+    """Tell whether a text can be the hash of a record."""
+    return len(text) == DIGEST and set(text) <= set("0123456789abcdef")
 
 
 def record_text(record: AuditRecord) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 SAME = "same answer"
 DIFFERS = "differs"
 ANSWER = "answer"
+
+MAX_COMPARED = 2 << 20
+"""Characters of an answer that are compared line by line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ def grouped(answers: Iterable[Answer], order: Sequence[str]) -> list[Group]:
     place = {name: number for number, name in enumerate(order)}
     by_identity: dict[bytes | FailureKind, list[Answer]] = {}
     for answer in sorted(answers, key=lambda answer: place[answer.gateway]):
-        key = answer.failure.kind if answer.failure is not None else _identity(answer.run)
+        key = answer.failure.kind if answer.failure is not None else hashlib.sha256(_identity(answer.run)).digest()
         by_identity.setdefault(key, []).append(answer)
     ended = [members for key, members in by_identity.items() if not isinstance(key, FailureKind)]
     ended.sort(key=lambda members: (-len(members), members[0].run is None or members[0].run.outcome is not Outcome.OK))
@@ -132,9 +136,17 @@ def difference(base: Answer, other: Answer) -> str:
     """Return where two answers differ, as ``diff -u`` writes it, in bounded time and size."""
     names = base.gateway, other.gateway
     # What reads the same can be another answer, such as the number 1 and the text "1".
-    return unified(answer_text(base.run), answer_text(other.run), *names) or unified(
+    return _compared(answer_text(base.run), answer_text(other.run), *names) or _compared(
         _spelt_out(base.run), _spelt_out(other.run), *names
     )
+
+
+def _compared(one: str, other: str, first: str, second: str) -> str:
+    """Compare texts line by line as far as that takes no more memory than the texts themselves."""
+    found = unified(one[:MAX_COMPARED], other[:MAX_COMPARED], first, second)
+    if found or one == other:
+        return found
+    return f"--- {first}\n+++ {second}\nThe first {MAX_COMPARED:,} characters are the same, and what follows is not."
 
 
 def other_texts(answers: Iterable[Answer]) -> list[str]:

@@ -72,13 +72,6 @@ def progress_text(progress: RunProgress) -> str:
     return "  ".join(filter(None, (", ".join(filter(None, (counted, percent(progress)))), progress.text)))
 
 
-def milliseconds(value: float | None) -> str:
-    """A latency of the pool: ``0.2 ms``, ``-`` when nothing ran yet."""
-    if value is None:
-        return "-"
-    return f"{value:.1f} ms" if value < 10 else f"{value:.0f} ms"
-
-
 def removed(last: RetentionPass) -> str:
     """What a look at old records removed: ``3 outputs, 12 versions``."""
     gone = [

@@ -83,7 +83,7 @@ def fields(pairs: Sequence[tuple[str, str]], *, width: int | None = None) -> str
 
 
 def paragraph(text: str, indent: str, *, width: int | None) -> str:
-    """A sentence in lines of ``width`` behind an indent: cut short it would be of no use. None: in one line."""
+    """Write a sentence in lines of ``width`` behind an indent: cut short it would be of no use. None: in one line."""
     if width is None:
         return indent + sanitise_line(text)
     return textwrap.fill(

@@ -127,7 +127,7 @@ class FiguresPane(Vertical):
 
 
 def _facts(metrics: EngineMetrics | None, history: MetricHistory | None, *, blocks: bool) -> Text:
-    """Health and impact, and of the hour what has no plot of its own."""
+    """Write health and impact, and of the hour what has no plot of its own."""
     text = Text(no_wrap=True, overflow="ellipsis")
     points = [] if history is None else history.points
     for name, now, values in (

@@ -1,4 +1,4 @@
-"""A plot over time. Whoever shows one imports this module then: what draws it is not loaded before."""
+"""A plot over time. It is imported when one is shown: what draws it is not loaded before."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from tui.actions import action
-from tui.text.formats import milliseconds
+from tui.text.figures import latency
 from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class StatusBar(Widget):
 
 
 def pool_figure(pool: PoolInfo) -> str:
-    """Say what the pool does: ``pool [#..] 1/3  queue 0  12/min  p50 0.2 ms``.
+    """Say what the pool does: ``pool [#..] 1/3  queue 0  12/min  p50 0.20 ms``.
 
     Up to ten slots there is a ``#`` per busy one and a ``-`` per one that rests.
     """
@@ -111,7 +111,7 @@ def pool_figure(pool: PoolInfo) -> str:
     bar = f"[{marks[: pool.size]}] " if pool.size <= 10 else ""
     resting = f"  {pool.resting} resting" if pool.resting else ""
     figure = f"pool {bar}{pool.running}/{pool.size}{resting}  queue {len(pool.queue)}  {pool.runs_last_minute}/min"
-    return f"{figure}  p50 {milliseconds(pool.p50_ms)}"
+    return f"{figure}  p50 {latency(pool.p50_ms)}"
 
 
 def judgement(pool: PoolInfo) -> str:

@@ -243,8 +243,10 @@ def run_tone(run: RunInfo) -> str:
 
 
 def time_text(run: RunInfo) -> str:
-    """How long the run took, or has been going on."""
+    """How long the run took, or has been going on; nothing for one that ended with its engine at a time unknown."""
     if run.duration is not None:
         return duration(run.duration)
+    if run.state == "finished":
+        return ""
     since = run.started_at if run.state == "running" else run.queued_at
     return age(time.time() - since) if since is not None else ""

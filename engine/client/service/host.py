@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from engine.client.service.unit import PREFIX, Service, installed
 from engine.client.starter import LaunchError
 from engine.logind import BOOTED
+from engine.user_folders import settings_home
 
 SYSTEM_UNITS = PurePosixPath("/etc/systemd/system")
 LINGER = PurePosixPath("/var/lib/systemd/linger")
@@ -48,7 +49,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class ServiceHost:
     """Where a service goes.
 
     Attributes:
@@ -69,8 +70,7 @@ class Host:
         """The folder of the manager's units."""
         if self.system:
             return self.at(SYSTEM_UNITS)
-        settings = os.environ.get("XDG_CONFIG_HOME", "")
-        return Path(settings if os.path.isabs(settings) else os.path.expanduser("~/.config"), "systemd/user")
+        return settings_home() / "systemd/user"
 
     def at(self, path: PurePosixPath) -> Path:
         """Return where a path of the host is.
@@ -139,7 +139,7 @@ class Host:
         return None
 
     def lingers(self) -> bool:
-        """Whether the caller's manager goes on without a login."""
+        """Tell whether the caller's manager goes on without a login."""
         name = self.name_of(os.geteuid())
         return name is not None and os.path.exists(self.at(LINGER / name))
 
@@ -173,7 +173,7 @@ class Host:
         return True
 
     def enabled(self, unit: str) -> bool:
-        """Whether the manager starts a unit by itself, or will in the image."""
+        """Tell whether the manager starts a unit by itself, or will in the image."""
         if self.staged:
             return any(os.path.lexists(wants / unit) for wants in self.units.glob("*.wants"))
         return self.answers("is-enabled", unit)
@@ -250,7 +250,7 @@ class Host:
             os.close(folder)
 
     def _listed(self, what: str) -> Iterator[list[str]]:
-        """The lines of the image's passwd(5) or group(5), split."""
+        """Yield the lines of the image's passwd(5) or group(5), split."""
         try:
             lines = self.at(PurePosixPath("/etc", what)).read_text("utf-8", "replace").splitlines()
         except OSError as error:

@@ -14,10 +14,11 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from engine.client.ownership import Owner, closed_to
-from engine.client.service.host import Account, Host
+from engine.client.service.host import Account, ServiceHost
 from engine.client.service.unit import STATE, Service, id_of, unusable
 from engine.client.shared import ID_FORM, RUN_FOLDER
 from engine.client.starter import LaunchError
+from engine.client.target import REFUSED
 from engine.lock import engine_lives, holder_of
 from engine.paths import PRIVATE, EnginePaths
 from engine.project_folder import why_no_project
@@ -32,16 +33,18 @@ OWN = "gatewright"
 NOBODY = Owner(65534, 65534, of_project=False)
 """Stands for an account that is still to be made: what it may not read, that one may not either."""
 
-REFUSED, USAGE = 4, 2
+USAGE = 2
+"""Exit code where what was asked for cannot be understood."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class WantedService:
     """What was asked for; None is as it was, or the default.
 
     Attributes:
         project: Absolute.
         writable: Further places that runs may write to.
+        looks: Nothing will be done now: an engine that would have to end first is told in a note.
     """
 
     id: str | None = None
@@ -51,6 +54,7 @@ class Wanted:
     writable: tuple[PurePosixPath, ...] | None = None
     log_file: bool | None = None
     start: bool = True
+    looks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ServicePlan:
     """What is to be done for a service.
 
     Attributes:
@@ -93,7 +97,7 @@ class Plan:
                 raise LaunchError(f"It stopped at this: {step.says}: {error.strerror} ({error.filename}).") from None
 
 
-def plan_installation(host: Host, wanted: Wanted) -> Plan:
+def plan_installation(host: ServiceHost, wanted: WantedService) -> ServicePlan:
     """Find out what is to be done so that ``wanted`` is a service. Changes nothing.
 
     Raises:
@@ -121,11 +125,18 @@ def plan_installation(host: Host, wanted: Wanted) -> Plan:
             5,
         )
     active = not host.staged and host.answers("is-active", service.name)
-    _check_free(service, project, staged=host.staged, active=active)
-    return _Installing(host, service, unit, there, active=active, start=wanted.start).plan()
+    notes: tuple[str, ...] = ()
+    try:
+        _check_free(service, project, staged=host.staged, active=active)
+    except LaunchError as error:
+        if not wanted.looks:
+            raise
+        notes = (f"{error.message} {error.hint}.",)
+    plan = _Installing(host, service, unit, there, active=active, start=wanted.start).plan()
+    return replace(plan, notes=(*notes, *plan.notes))
 
 
-def plan_removal(host: Host, wanted: Wanted, *, keep_settings: bool) -> Plan:
+def plan_removal(host: ServiceHost, wanted: WantedService, *, keep_settings: bool) -> ServicePlan:
     """Find out what is to be done so that nothing of a service is left but its project. Changes nothing.
 
     Raises:
@@ -143,8 +154,8 @@ def plan_removal(host: Host, wanted: Wanted, *, keep_settings: bool) -> Plan:
     return _Removing(host, service, keep_settings=keep_settings).plan()
 
 
-def _before(host: Host, wanted: Wanted) -> Service | None:
-    """The service that is meant, if it is there: by its ID, or by its project."""
+def _before(host: ServiceHost, wanted: WantedService) -> Service | None:
+    """Return the service that is meant, if it is there: by its ID, or by its project."""
     services = host.services()
     if wanted.id is not None:
         return next((one for one in services if one.id == wanted.id), None)
@@ -153,14 +164,15 @@ def _before(host: Host, wanted: Wanted) -> Service | None:
     return services[0] if len(services) == 1 else None
 
 
-def _chosen(host: Host, wanted: Wanted, before: Service | None) -> Service:
-    """What was asked for, then what was there, then the defaults."""
+def _chosen(host: ServiceHost, wanted: WantedService, before: Service | None) -> Service:
+    """Return the service to be: what was asked for, then what was there, then the defaults."""
     id_ = wanted.id or (before.id if before else "") or (id_of(Path(wanted.project)) if wanted.project else "")
     project = wanted.project or (before.project if before else None)
     if project is None and host.system and id_:
         project = STATE / id_
     if project is None:
-        raise LaunchError("No project is named.", "Name its folder: --project DIR", USAGE)
+        also = ", or give it a name, and it gets a project of its own: --id ID" if host.system else ""
+        raise LaunchError("No project is named.", f"Name its folder: --project DIR{also}", USAGE)
     service = Service(
         id=id_,
         project=project,
@@ -187,7 +199,7 @@ def _chosen(host: Host, wanted: Wanted, before: Service | None) -> Service:
 
 
 def _program() -> PurePosixPath:
-    """The installed command; its folder is the interpreter's (PEP 405)."""
+    """Return the installed command; its folder is the interpreter's (PEP 405)."""
     program = Path(sys.executable).with_name("gatewright")
     if not os.access(program, os.X_OK):
         raise LaunchError(f"There is no {program}.", "Install Gatewright first: gatewright help installation")
@@ -216,7 +228,7 @@ def _check_names(service: Service) -> None:
 
 
 def _owner(project: Path) -> int | None:
-    """The uid whose the project is; None where there is nothing yet, or an empty folder of root's."""
+    """Return the uid of the project's owner; None where there is nothing yet, or an empty folder of root's."""
     for folder in (project / PRIVATE, project):
         try:
             info = folder.lstat()
@@ -232,7 +244,7 @@ def _owner(project: Path) -> int | None:
     return None
 
 
-def _check_owner(host: Host, service: Service, owner: int | None) -> None:
+def _check_owner(host: ServiceHost, service: Service, owner: int | None) -> None:
     """Refuse a project of another account than the service's, and a Python that this one cannot read."""
     account = host.account(service.account)
     if owner is not None and (account is None or account.uid != owner):
@@ -275,7 +287,7 @@ class _Installing:
     """The steps of an installation."""
 
     def __init__(
-        self, host: Host, service: Service, unit: Path, before: Service | None, *, active: bool, start: bool
+        self, host: ServiceHost, service: Service, unit: Path, before: Service | None, *, active: bool, start: bool
     ) -> None:
         self._host = host
         self._service = service
@@ -286,7 +298,7 @@ class _Installing:
         self._steps: list[Step] = []
         self._files: list[tuple[Path, str]] = []
 
-    def plan(self) -> Plan:
+    def plan(self) -> ServicePlan:
         service = self._service
         if service.system:
             self._accounts()
@@ -296,7 +308,7 @@ class _Installing:
         changed = self._write_unit()
         self._begin(changed=changed)
         self._leave_group()
-        return Plan(service, tuple(self._steps), tuple(self._files), tuple(self._notes(changed=changed)))
+        return ServicePlan(service, tuple(self._steps), tuple(self._files), tuple(self._notes(changed=changed)))
 
     def _do(self, says: str, act: Callable[[], object]) -> None:
         self._steps.append(Step(says, act))
@@ -450,13 +462,13 @@ class _Installing:
 class _Removing:
     """The steps of a removal."""
 
-    def __init__(self, host: Host, service: Service, *, keep_settings: bool) -> None:
+    def __init__(self, host: ServiceHost, service: Service, *, keep_settings: bool) -> None:
         self._host = host
         self._service = service
         self._keep_settings = keep_settings
         self._steps: list[Step] = []
 
-    def plan(self) -> Plan:
+    def plan(self) -> ServicePlan:
         host, service = self._host, self._service
         unit = host.units / service.name
         if host.staged and host.enabled(service.name):
@@ -474,7 +486,7 @@ class _Removing:
         notes = [f"The project stays in {service.project}."] if host.at(service.project).exists() else []
         if service.system:
             notes += self._accounts()
-        return Plan(service, tuple(self._steps), (), tuple(notes))
+        return ServicePlan(service, tuple(self._steps), (), tuple(notes))
 
     def _do(self, says: str, act: Callable[[], object]) -> None:
         self._steps.append(Step(says, act))

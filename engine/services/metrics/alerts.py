@@ -96,9 +96,8 @@ class AlertService:
             alert = Alert(kind=finding.kind, severity=finding.severity, message=finding.message, at=self._clock())
         else:
             self._suppressed += 1
-            alert = replace(
-                again, severity=finding.severity, message=finding.message, until=None, count=again.count + 1
-            )
+            begun = again.count + (before is None)
+            alert = replace(again, severity=finding.severity, message=finding.message, until=None, count=begun)
         self._lasting[finding.kind] = alert
         if again is None:
             log.warning("alert: %s", alert.message)
@@ -130,15 +129,15 @@ def findings_of(metrics: EngineMetrics, pool: PoolInfo, troubles: Iterable[Findi
         yield Finding(
             "failures",
             AlertSeverity.WARNING,
-            f"{rate:.0f} % of the runs of the last minute failed: look at their errors with gatewright runs list.",
+            f"{rate:.0f} % of the runs of the last minute failed: gatewright stats --by error says how.",
         )
     timed = sum(minute.outcomes.values()) - minute.cancelled
     if minute.p95_ms is not None and minute.p95_ms > SLOW_MS and min(timed, minute.dispatched) >= TIMED:
         yield Finding(
             "latency",
             AlertSeverity.WARNING,
-            f"One run in twenty took {minute.p95_ms / 1000:.1f} s or more in the last minute: "
-            "see gatewright stats --by script for which.",
+            f"{'One run in twenty' if timed >= 20 else f'One of {timed} runs'} took {minute.p95_ms / 1000:.1f} s "
+            "or more in the last minute: see gatewright stats --by script for which.",
         )
     if minute.waits_timed_out or (minute.max_wait_ms or 0.0) > LONG_WAIT_MS:
         waited = f"{(minute.max_wait_ms or 0.0) / 1000:.1f} s"

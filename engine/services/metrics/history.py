@@ -445,8 +445,9 @@ def _counted_again(ended: Sequence[EndedRun], size: int) -> tuple[list[SpanRow],
             tally.last_at = run.finished_at
             if outcome == Outcome.CANCELLED or not run.started:
                 continue
-            us = max(0, int(run.duration * US))
-            tally.time(us, bin_of(us))
+            if run.duration is not None:
+                us = max(0, int(run.duration * US))
+                tally.time(us, bin_of(us))
             if run.repeated:
                 us = max(0, int(run.repeated_total / run.repeated * US))
                 tally.time(us, bin_of(us), run.repeated)

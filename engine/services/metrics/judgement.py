@@ -116,5 +116,6 @@ def recommendation(
         runs = "1 run" if minute.contended == 1 else f"{minute.contended} runs"
         said.append(f"{runs} had to wait for a slot: enlarge the pool, or shorten the scripts.")
     if rate is not None and rate > 5:
-        said.append(f"{rate:.0f} % of the runs failed: look at their errors with gatewright runs list.")
+        when = "of the last minute" if error_rate(minute) is not None else "since the engine's start"
+        said.append(f"{rate:.0f} % of the runs {when} failed: gatewright stats --by error says how.")
     return " ".join(said) or "Nothing to do: scripts put little load on this host."

@@ -2,7 +2,7 @@
 
 A figure at its limit presses. One that is not yet well below it keeps the pool as it is, so that it does not go to and
 fro. Load and waiting for a processor count only where other programs than scripts use a part of the processors: scripts
-that have the host to themselves hold nobody up.
+that have the host to themselves hold up no other program.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class HostTimes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
+class PressureFigures:
     """What presses, or does not. What cannot be read is None."""
 
     processors: int
@@ -83,7 +83,7 @@ class Pressure:
         return f"{whole[:1].upper()}{whole[1:]}." if whole else ""
 
 
-def judge(figures: Figures, limits: YieldSection) -> Pressure:
+def judge(figures: PressureFigures, limits: YieldSection) -> Pressure:
     """Hold figures against their limits."""
     pressed, calm = [], True
     for share, clause in _shares(figures, limits):
@@ -93,7 +93,7 @@ def judge(figures: Figures, limits: YieldSection) -> Pressure:
     return Pressure(tuple(pressed), calm)
 
 
-def _shares(figures: Figures, limits: YieldSection) -> Iterator[tuple[float, str]]:
+def _shares(figures: PressureFigures, limits: YieldSection) -> Iterator[tuple[float, str]]:
     """Yield each figure as a share of its limit, with what is to be said of it."""
     if figures.others is None or figures.others >= OTHERS:
         if figures.load is not None:
@@ -133,7 +133,7 @@ class HostReader:
         self._proc = proc
         self._times: deque[tuple[float, HostTimes]] = deque()
 
-    def figures(self, now: float, usage: Usage, drift: float, collections: float) -> Figures:
+    def figures(self, now: float, usage: Usage, drift: float, collections: float) -> PressureFigures:
         """Return the figures of this moment.
 
         Args:
@@ -149,7 +149,7 @@ class HostReader:
         others = None
         if share is not None and ours is not None:
             others = max(0.0, share - ours * usage.cores / processors)
-        return Figures(
+        return PressureFigures(
             processors=processors,
             load=usage.load,
             others=others,

@@ -1,8 +1,8 @@
 """The end of a gateway's wrapper.log: by how much its clock drifted, and for how long it collected garbage.
 
-The file is another program's, and whoever can write to it may write anything. So it is opened only as what it has to
-be, a file under its own name; a look takes a bounded part of its end; nothing of it is kept but durations, and nothing
-of it is shown. What somebody forges there can let the pool rest, and never below one slot.
+The file is another program's, and an account that can write to it may write anything. So it is opened only as what it
+has to be, a file under its own name; a look takes a bounded part of its end; nothing of it is kept but durations, and
+nothing of it is shown. What is forged there can let the pool rest, and never below one slot.
 """
 
 from __future__ import annotations

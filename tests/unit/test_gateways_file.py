@@ -121,6 +121,8 @@ def test_the_file_is_in_the_users_settings_folder(tmp_path: Path, monkeypatch: p
         ("[gateways.'@a']\nproject = '@a'", "'@a' cannot be the name of a gateway", ""),
         ('[gateways.a]\nproject = "@a\\u001b[2J"', "project is no line of text", ""),
         ("[gateways.a]\nproject = '@a'\n[gateways.a]\nproject = '@b'", "is no valid TOML", ""),
+        ("[gateways]\na = " + "[" * 20_000 + "]" * 20_000, "holds what no list of gateways has", "gatewright help"),
+        ("[gateways]\na = " + "1" * 5_000, "holds what no list of gateways has", "gatewright help gateways"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(file: Path, text: str, sentence: str, hint: str) -> None:
@@ -172,6 +174,30 @@ def test_a_selection_that_is_not_there_chooses_nothing(file: Path, selection: st
     gateways = Gateways.load(write(file, WHOLE))
     assert sentence in refusal(lambda: gateways.chosen(selection)).message
     assert "There is no group @all" in refusal(lambda: Gateways(file, {}).chosen("@all")).message
+
+
+def test_a_gateway_with_two_names_is_asked_once_and_that_is_told(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "plant")
+    text = "".join(
+        f"[gateways.{name}]\n{place}\n"
+        for name, place in {
+            "a": 'url = "https://gw-01"\ntoken_file = "~/t"',
+            "again": 'url = "https://GW-01:443/"\ntoken_file = "~/x/../t"',
+            "viewer": 'url = "https://gw-01"\ntoken_file = "~/viewer"',
+            "other": 'url = "https://gw-01:9089"\ntoken_file = "~/t"',
+            "here": f'project = "{tmp_path}/plant"',
+            "linked": f'project = "{tmp_path}/link"',
+            "shared": 'project = "@a"',
+            "socket": f'socket = "{tmp_path}/a.sock"',
+            "twin": f'socket = "{tmp_path}/./a.sock"',
+        }.items()
+    )
+    told: list[str] = []
+    asked = Gateways.load(write(file, text)).asked("@all", told.append)
+    assert [one.name for one in asked] == ["a", "viewer", "other", "here", "shared", "socket"]
+    assert [line.split(",")[0] for line in told] == [
+        "again is another name of a", "linked is another name of here", "twin is another name of socket",
+    ]  # fmt: skip
 
 
 def test_a_file_that_others_may_write_is_not_used(file: Path) -> None:
@@ -305,7 +331,7 @@ entries = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(entries, max_size=4, unique_by=lambda one: one.name), entries)
 def test_what_was_added_is_read_and_what_is_removed_leaves_the_rest(
     tmp_path_factory: pytest.TempPathFactory, others: list[Gateway], one: Gateway
