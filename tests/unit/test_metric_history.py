@@ -467,3 +467,29 @@ async def test_any_name_is_counted_kept_and_exposed(counted: Counted) -> None:
     for accept, parse in (("", text_string_to_metric_families), ("application/openmetrics-text", openmetrics)):
         found = list(parse(encoded(metrics, accept).data.decode()))
         assert [sample.labels["script"] for sample in found[0].samples] == kept
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("application/openmetrics-text;version=1.0.0,text/plain;q=0.5", "application/openmetrics-text; version=1.0.0"),
+        ("application/openmetrics-text; version=9.9.9", "text/plain; version=0.0.4"),
+        ("application/openmetrics-text;version=x", "text/plain; version=0.0.4"),
+        ("application/openmetrics-text;version=9.9.9,application/openmetrics-text;version=1.0.0", "application/openm"),
+        ("application/openmetrics-text;version=", "text/plain; version=0.0.4"),
+        (";;;q=,,=", "text/plain; version=0.0.4"),
+        ("text/plain;version=1.0.0;escaping=junk;q=x", "text/plain; version=1.0.0"),
+        ("a" * 100_000, "text/plain; version=0.0.4"),
+    ],
+)
+def test_whatever_a_collector_asks_for_it_gets_a_format_that_there_is(accept: str, media_type: str) -> None:
+    found = encoded([CounterMetricFamily("a", "Some.", 1)], accept)
+    assert found.media_type.startswith(media_type)
+    assert b"a_total 1.0" in found.data
+
+
+@given(
+    st.text("aplicton/xmersv=0.;q,* \"'", max_size=60).map(lambda text: f"application/openmetrics-text;version{text}")
+)
+def test_no_question_of_a_collector_ends_the_answer(accept: str) -> None:
+    assert b"a_total 1.0" in encoded([CounterMetricFamily("a", "Some.", 1)], accept).data
