@@ -339,7 +339,7 @@ class Pool:
         return list(self._slots.values())
 
     def _staying(self) -> list[Slot]:
-        """Those that the size counts."""
+        """Return those that the size counts."""
         return [slot for slot in self._slots.values() if slot.resting or not slot.leaving]
 
     def _awake(self) -> list[Slot]:
@@ -457,7 +457,7 @@ class Pool:
                 entry.item.job.sink.queued(position, reason)
 
     def _standings(self, admission: Admission) -> Iterator[tuple[QueuedRun[Assignment], int, str]]:
-        """Each waiting run with its position and its reason, of which a rest is a part."""
+        """Yield each waiting run with its position and its reason, of which a rest is a part."""
         resting = sum(slot.resting for slot in self._slots.values())
         for entry, position, reason in self._queue.standings(admission.blocked_reason):
             if resting and reason == WAITING_FOR_SLOT:

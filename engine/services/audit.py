@@ -271,7 +271,7 @@ def event_at(at: float, actor: Actor, source: str, action: str, subject: str = "
 
 
 def _record(row: AuditRow) -> AuditRecord:
-    """Return a record as it can be shown, also one of which somebody else made something that none of ours is."""
+    """Return a record as it can be shown, also one that was made into something that none of ours is."""
     return AuditRecord(
         seq=row.seq,
         at=row.at if isinstance(row.at, float) and math.isfinite(row.at) else 0.0,

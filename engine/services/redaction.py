@@ -60,7 +60,7 @@ _OPTION = re.compile(r"""(?<![\w-])(--?[A-Za-z][\w-]{0,100})(\s+)("[^"]*"|'[^']*
 """An option with its value as the next word."""
 
 ALSO_SECRET = frozenset({"signature", "sig"})
-"""Of addresses that whoever has them may use."""
+"""Names in addresses whose values are as good as passwords, such as those of signed downloads."""
 
 _IN_A_TEXT = re.compile(r"[\w.-]'?\s*:(?!//)")
 _NAMES = re.compile(r'"([^"]*)": ')

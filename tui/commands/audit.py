@@ -225,7 +225,7 @@ def _print_check(invocation: Invocation, check: AuditCheck) -> None:
 
 
 def _print_records(invocation: Invocation, found: AuditList, actions: Sequence[str]) -> None:
-    """A record a line in a pipe; a terminal gets as many lines of each as it takes: nothing is cut.
+    """Print a record a line in a pipe; a terminal gets as many lines of each as it takes: nothing is cut.
 
     ``actions`` are those of the newest records, where one was asked for that no record has.
     """

@@ -465,7 +465,7 @@ class ClientSignals:
             os.write(2, f"\ngatewright: {self._told(self._going_on(how))}\n".encode())
 
     def _going_on(self, how: str) -> str:
-        """What may go on when the user has left or was ended, as ``how`` says."""
+        """Say what may go on when the user has left or was ended, as ``how`` says."""
         if self.run_id is None:
             return f"{how} before the engine named the run; see gatewright runs list"
         return f"{how}; run {self.run_id} may go on: gatewright runs show {self.run_id}"

@@ -301,7 +301,7 @@ class Invocation:
         return " ".join([self._program(), *map(quoted, words)])
 
     def _program(self) -> str:
-        """The beginning of such a line."""
+        """Return the beginning of such a line."""
         from tui.text.script_names import quoted
 
         given = {

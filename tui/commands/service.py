@@ -150,7 +150,7 @@ def _host(system: bool | None, root: str | None) -> ServiceHost:
 
 
 def _project(invocation: Invocation, host: ServiceHost, id_: str | None, *, make: bool) -> PurePosixPath | None:
-    """The project that is named. An ordinary account means the one around the current folder, too.
+    """Return the project that is named. An ordinary account means the one around the current folder, too.
 
     It does not where the ID is that of a service, which has its project; nor where one is to be removed.
     """

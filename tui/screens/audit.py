@@ -102,7 +102,7 @@ class AuditScreen(FullScreen[None]):
         self._to_table()
 
     def on_key(self, event: events.Key) -> None:
-        """Down goes from the search to the records, Up from the first record to the search."""
+        """Go from the search down to the records, and from the first record up to the search."""
         if event.key == "down" and self._words.has_focus:
             event.prevent_default()
             self._to_table()

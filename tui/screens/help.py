@@ -93,7 +93,7 @@ class HelpScreen(Dialog[None]):
         self._imports.update(text)
 
     def _texts(self) -> tuple[Text, Text]:
-        """What stands before the wanted section, and the rest."""
+        """Return what stands before the wanted section, and the rest."""
         text = before = Text(_INTRO + "\n")
         for scope in Scope:
             if scope is self._scope:

@@ -61,7 +61,7 @@ class RunSearch:
 
 
 def parse_search(text: str, now: float | None = None) -> RunSearch:
-    """The search that ``text`` means. A word without a key is a part of the script's name; quotes keep words together.
+    """Return the search that ``text`` means. A word without a key is a part of the script's name; quotes join words.
 
     Raises:
         BadSearch: A key or a value means nothing.

@@ -243,7 +243,7 @@ def run_tone(run: RunInfo) -> str:
 
 
 def time_text(run: RunInfo) -> str:
-    """How long the run took, or has been going on; nothing for one that ended with its engine at a time unknown."""
+    """Say how long the run took, or has been going on; nothing for one that ended with its engine at a time unknown."""
     if run.duration is not None:
         return duration(run.duration)
     if run.state == "finished":
