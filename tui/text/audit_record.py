@@ -69,6 +69,8 @@ def _details(detail: Mapping[str, Any], action: str) -> Iterator[str]:
         yield from _counts(known)
     if problem := known.pop("problem", ""):
         yield str(problem)
+    if reason := known.pop("reason", ""):
+        yield str(reason).removesuffix(".")
     if "expires_at" in known and (until := known.pop("expires_at")) is not None:
         yield f"until {clock(until)}"
     if isinstance(level := known.get("isolation"), str):
