@@ -12,12 +12,13 @@ from engine.api.compat.history import PROMETHEUS
 from engine.config import YieldSection
 from engine.models.engine import PoolInfo
 from engine.models.metrics import Alert, AlertSeverity, HostFigures, ImpactLevel
+from engine.registry.engine import AuditParams
 from engine.registry.metrics import METRICS_TEXT
 from engine.registry.operation import COMPAT_BASE
 from engine.services.metrics.judgement import judge
 from tui.commands.help import page
 from tui.text import figures
-from tui.text.audit_query import AuditSearch, parse_audit_search
+from tui.text.audit_query import parse_audit_search
 from tui.text.charts import gathered, share_bar, shows_blocks, sparkline
 from tui.text.run_query import BadSearch, parse_search
 from tui.widgets.status_bar import judgement, pool_figure
@@ -144,10 +145,11 @@ def test_quotes_keep_the_words_of_a_search_together() -> None:
 
 def test_audit_records_are_searched_by_key_and_by_words() -> None:
     found = parse_audit_search('who:alice action:save subject:"two words.py" report text:"a b" since:2h tags', 10_000.0)
-    assert found == AuditSearch("alice", "report tags", "save", "two words.py", 2_800.0, None, "a b")
-    assert parse_audit_search("who:") == AuditSearch()
+    assert found == AuditParams(
+        who="alice", what="report tags", action="save", subject="two words.py", since=2_800.0, text="a b"
+    )
+    assert parse_audit_search("who:") == AuditParams()
     with pytest.raises(BadSearch, match="There is no when: in a search; there are who:, what:, action:"):
         parse_audit_search("when:now")
     with pytest.raises(BadSearch, match="soon is no time"):
         parse_audit_search("since:soon")
-    assert found.page(50, 7).before == 7
