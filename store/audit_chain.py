@@ -16,6 +16,9 @@ BEGINNING = "0" * 64
 NEAR = 10_000
 """Places on either side at which a record is tried that does not fit where it stands."""
 
+MOST_TRIED = 1 << 26
+"""Characters that are hashed for that: a record of many is tried at fewer places."""
+
 Record = tuple[int, float, str, int, str, str, str, str, str, str]
 """Number, time, actor, uid, source, action, subject, detail, hash of the record before, hash."""
 
@@ -92,7 +95,9 @@ def _unfit(record: Record) -> str:
         if seq == 1:
             return "Audit record 1 is not the first one of its chain: records before it were removed."
         return f"Audit record {seq - 1} was replaced: record {seq} follows from another one."
-    for place in range(max(1, seq - NEAR), seq + NEAR):
+    length = sum(len(text) for text in record if isinstance(text, str))
+    near = min(NEAR, MOST_TRIED // (2 * max(1, length)))
+    for place in range(max(1, seq - near), seq + near):
         if _intact((place, *record[1:])):
             return f"Audit record {seq} is not in its place: record {place} stands there."
     return f"Audit record {seq} was changed."

@@ -7,6 +7,7 @@ has counted since its start is a counter, all else is a gauge of now. The librar
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,8 +27,14 @@ if TYPE_CHECKING:
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Upper ends of the buckets of durations, in seconds."""
 
+VERSIONS = {"0.0.1", "0.0.4", "1.0.0"}
+"""Of the formats; the library would say yes to any."""
+
 UNASKED = "text/plain; version=0.0.4"
 """What a client is sent that asks for nothing else."""
+
+
+_VERSION = re.compile(r";\s*version\s*=([^;]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +92,8 @@ def encoded(metrics: Iterable[Metric], accept: str = UNASKED) -> Text:
 
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Made())
-    encode, media_type = choose_encoder(accept)
+    known = ",".join(one for one in accept.split(",") if set(_VERSION.findall(one)) <= VERSIONS)
+    encode, media_type = choose_encoder(known)
     return Text(encode(registry), media_type)
 
 

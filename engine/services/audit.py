@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import os
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
+from typing import Any
+
+import msgspec
 
 from engine.models.engine import AuditCheck, AuditList, AuditRecord
 from engine.registry.engine import AUDIT_LIST, AUDIT_VERIFY
@@ -267,15 +271,32 @@ def event_at(at: float, actor: Actor, source: str, action: str, subject: str = "
 
 
 def _record(row: AuditRow) -> AuditRecord:
+    """Return a record as it can be shown, also one of which somebody else made something that none of ours is."""
     return AuditRecord(
         seq=row.seq,
-        at=row.at,
-        actor=row.actor,
-        uid=row.uid,
-        source=row.source,
-        action=row.action,
-        subject=row.subject,
-        detail=row.details,
-        sha256=row.sha256,
-        prev=row.prev,
+        at=row.at if isinstance(row.at, float) and math.isfinite(row.at) else 0.0,
+        actor=_text(row.actor),
+        uid=row.uid if isinstance(row.uid, int) else -1,
+        source=_text(row.source),
+        action=_text(row.action),
+        subject=_text(row.subject),
+        detail=_details(row),
+        sha256=_text(row.sha256),
+        prev=_text(row.prev),
     )
+
+
+def _details(row: AuditRow) -> dict[str, Any]:
+    """Return the detail read, or under ``text`` as it stands where it cannot go over the wire."""
+    try:
+        found = row.details
+        msgspec.json.encode(found)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return {"text": _text(row.detail)}
+    return found
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return str(value).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

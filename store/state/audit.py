@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass
@@ -19,7 +20,7 @@ from typing import Any
 from store import disk
 from store.audit_chain import BEGINNING, ChainWalk, Record, digest, missing
 from store.database import Database
-from store.errors import from_os_error
+from store.errors import StoreError, from_os_error
 from store.state.audit_filter import AuditFilter
 
 PAGE = 1_000
@@ -28,11 +29,16 @@ PAGE = 1_000
 PIECE = 5_000
 """Records that a verification reads at a time."""
 
+LARGEST = (1 << 63) - 1
+"""The largest number that SQLite can give a record."""
+
 SCANNED = 20_000
 """Records that are searched for a text at a time: others read in between."""
 
 _COLUMNS = "seq, at, actor, uid, source, action, subject, detail, prev, sha256"
 _SELECT = f"SELECT {_COLUMNS} FROM audit WHERE "  # noqa: S608 - our own columns
+_BYTES = re.sub(r"actor|source|action|subject|detail|prev|sha256", r"CAST(\g<0> AS BLOB)", _COLUMNS)
+_SELECT_BYTES = f"SELECT {_BYTES} FROM audit WHERE "  # noqa: S608 - our own columns
 _INSERT = f"INSERT INTO audit ({_COLUMNS}) VALUES ({', '.join('?' * 10)})"  # noqa: S608
 
 
@@ -69,7 +75,7 @@ class AuditRow:
         """``detail`` read; under ``text`` as it stands when it is something else."""
         try:
             found = json.loads(self.detail)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         return found if isinstance(found, dict) else {"text": self.detail}
 
@@ -120,8 +126,8 @@ class Audit:
 
     async def newest(self, limit: int, before: int | None = None) -> list[AuditRow]:
         """Up to ``limit`` records, newest first, from the one below ``before`` on."""
-        below = 1 << 62 if before is None else min(before, (1 << 63) - 1)  # the largest integer that SQLite takes
-        return [AuditRow(*row) for row in await self._rows("seq < ? ORDER BY seq DESC LIMIT ?", (below, limit))]
+        last = LARGEST if before is None else min(before - 1, LARGEST)
+        return [AuditRow(*row) for row in await self._rows("seq <= ? ORDER BY seq DESC LIMIT ?", (last, limit))]
 
     async def find(self, wanted: AuditFilter, limit: int, before: int | None = None) -> list[AuditRow]:
         """Return up to ``limit`` of the records that are wanted, newest first, from the one below ``before`` on."""
@@ -139,7 +145,8 @@ class Audit:
             ]
             newest_first = merge(*pages, key=lambda row: -row[0])
             found += (AuditRow(*row) for row in islice(newest_first, limit - len(found)))
-            last = lowest - 1
+            below = await self._rows("seq < ? ORDER BY seq DESC LIMIT 1", (lowest,))  # over a gap, however wide
+            last = below[0][0] if below else first - 1
         return found
 
     async def page(self, after: int, limit: int) -> list[AuditRow]:
@@ -177,6 +184,8 @@ class Audit:
         newest, head = (found[0].seq, found[0].sha256) if found else (0, "")
         if isinstance(noted, str) or (noted := _lost(noted, found[0] if found else None)) is not None:
             return ChainCheck(newest, head, after, noted)
+        if before := await self._rows("seq < 1 ORDER BY seq LIMIT 1", ()):
+            return ChainCheck(newest, head, 0, f"Audit record {before[0][0]} was added: the first one has number 1.")
         after = min(after, newest)
         last = newest if most is None else min(newest, after + most)
         previous = await self._hash_of(after)
@@ -212,7 +221,16 @@ class Audit:
             self._noted = newest[0].seq
 
     async def _rows(self, condition: str, values: Sequence[object]) -> list[Record]:
-        return await self._database.read(lambda connection: connection.execute(_SELECT + condition, values).fetchall())
+        def work(connection: sqlite3.Connection) -> list[Record]:
+            try:
+                return connection.execute(_SELECT + condition, values).fetchall()
+            except sqlite3.OperationalError as error:
+                if "decode" not in str(error):
+                    raise
+            # Some text there is not UTF-8: not ours. What is the matter with that record is for its hash to say.
+            return [_decoded(row) for row in connection.execute(_SELECT_BYTES + condition, values)]
+
+        return await self._database.read(work)
 
     async def _hash_of(self, seq: int) -> str | None:
         if seq == 0:
@@ -256,12 +274,19 @@ def add(connection: sqlite3.Connection, events: Iterable[AuditEvent]) -> None:
     found = connection.execute("SELECT seq, sha256 FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
     seq, previous = found or (0, BEGINNING)
     for event in events:
+        if seq >= LARGEST:
+            raise StoreError(f"There is no number left after audit record {seq}, which was not made by the engine.")
         seq += 1
         at, actor, uid, source, action, subject, detail = astuple(event)
         texts = [_storable(text) for text in (actor, source, action, subject, detail)]
         values = (seq, float(at), texts[0], uid, *texts[1:], previous)
         previous = digest(*values)
         connection.execute(_INSERT, (*values, previous))
+
+
+def _decoded(row: Sequence[Any]) -> Record:
+    """Return a record whose texts were read as bytes, each of which stays another one."""
+    return tuple(value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value for value in row)  # type: ignore[return-value]
 
 
 def _storable(text: str) -> str:

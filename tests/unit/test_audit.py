@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import json
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engine.services.access import Actor, Role, ServiceError
@@ -77,6 +79,61 @@ async def test_every_harm_is_found_and_named(state: StateDB, statement: str, sen
     found = await harmed(state, statement)
     assert found is not None
     assert sentence in found
+
+
+ODD = {
+    "not UTF-8": "detail = CAST(x'7bff7d' AS TEXT)",
+    "bytes": "detail = x'00ff', actor = x'ff'",
+    "a time that is none": "at = 9e999",
+    "an account that is none": "uid = 1.5",
+    "many characters": "detail = json_object('a', printf('%.*c', 3000000, 'x'))",
+    "a deep detail": """detail = '{"a":' || replace(printf('%.*c', 99999, 'x'), 'x', '[')""",
+    "a large number": """detail = '{"a": ' || replace(printf('%.*c', 99, 'x'), 'x', '9') || '}'""",
+    "half a character": r"""detail = '{"a": "\udcff"}'""",
+}
+
+
+@pytest.mark.parametrize("change", ODD.values(), ids=ODD)
+async def test_what_no_record_of_ours_has_is_named_at_once_and_the_rest_is_listed(state: StateDB, change: str) -> None:
+    audit = AuditService(state.audit, None)
+    for number in range(9):
+        audit.tell(ALICE, "cli", "save", f"{number}.py")
+    await audit.flush()
+    await harmed(state, f"UPDATE audit SET {change} WHERE seq = 5")
+    before = time.process_time()
+    assert (await audit.verify(ALICE)).problem == "Audit record 5 was changed."
+    assert time.process_time() - before < 5  # tried at each of twenty thousand places, the long one takes minutes
+    found = await audit.list(ALICE)
+    again = msgspec.json.decode(msgspec.json.encode(found), type=type(found))
+    assert [one.seq for one in again.records] == list(range(9, 0, -1))
+    after = AuditService(state.audit, None)
+    await after.start(ALICE)
+    assert after.problem == "Audit record 5 was changed."
+
+
+@pytest.mark.parametrize(
+    ("seq", "sentence"),
+    [
+        (0, "Audit record 0 was added: the first one has number 1."),
+        (-7, "Audit record -7 was added: the first one has number 1."),
+        (1 << 62, "Audit records 10 to "),
+        ((1 << 63) - 1, "Audit records 10 to "),
+    ],
+)
+async def test_a_record_far_from_the_others_is_named_and_a_search_ends(state: StateDB, seq: int, sentence: str) -> None:
+    audit = AuditService(state.audit, None)
+    for number in range(9):
+        audit.tell(ALICE, "cli", "save", f"{number}.py")
+    await audit.flush()
+    columns = "at, actor, uid, source, action, subject, detail, prev, sha256"
+    await harmed(state, f"INSERT INTO audit (seq, {columns}) SELECT {seq}, {columns} FROM audit WHERE seq = 5")
+    assert str((await audit.verify(ALICE)).problem).startswith(sentence)
+    async with asyncio.timeout(20):
+        assert len((await audit.list(ALICE, text=".py")).records) == 10
+        assert (await audit.list(ALICE, text="nowhere")).records == []
+    after = AuditService(state.audit, None)
+    await after.start(ALICE)  # an engine that would not start could not say it
+    assert after.problem
 
 
 async def test_a_piece_that_begins_where_a_record_is_missing_says_so(state: StateDB) -> None:

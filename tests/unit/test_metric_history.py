@@ -17,15 +17,15 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from engine.api.exposition import encoded
-from engine.models.metrics import GroupedBy, MetricGroup, MetricPoint
+from engine.models.metrics import CODE, OTHERS, RENDERS, GroupedBy, MetricGroup, MetricPoint
 from engine.models.runs import Outcome, RunKind
 from engine.services.metrics.history import MOST_PENDING, MetricHistoryService, cover, step_of
-from engine.services.runs.metrics import CODE, MOST_GROUPS, OTHERS, RENDERS, GroupKey, RunMetrics, script_of
+from engine.services.runs.metrics import MOST_GROUPS, GroupKey, RunMetrics, script_of
 from engine.services.usage import Usage, Use
 from store.errors import LowDisk
 from store.state.condensed import CondensedRow
 from store.state.database import StateDB
-from store.state.metrics import DAY, GROUP_STEPS, HOUR, KEPT, MINUTE, MOST_NAMES, GroupRow, Part, SpanRow
+from store.state.metrics import DAY, GROUP_STEPS, HOUR, KEPT, MINUTE, MOST_NAMES, GroupRow, SpanRange, SpanRow
 from store.state.rows import RunRow
 
 NOON = 20_000 * DAY + 12 * HOUR
@@ -391,7 +391,7 @@ async def test_a_span_has_a_bounded_number_of_groups(state: StateDB) -> None:
             for number in range(MOST_NAMES - 5 if not first else 20)
         ]
         await state.metrics.add([], rows, 1.0, NOON)
-    found = await state.metrics.sums("script", [Part(HOUR, NOON, NOON + HOUR)])
+    found = await state.metrics.sums("script", [SpanRange(HOUR, NOON, NOON + HOUR)])
     assert len(found) == MOST_NAMES + 1
     assert found[OTHERS].total == 15
 
@@ -406,8 +406,8 @@ async def test_figures_older_than_thirty_days_go(counted: Counted) -> None:
     counted.now += 4 * DAY
     await counted.minute()
     for step in (MINUTE, 600, HOUR):
-        assert not [row for row in await counted.state.metrics.spans(Part(step, 0, NOON + 600)) if row.total]
-    assert await counted.state.metrics.sums("script", [Part(step, 0, NOON + DAY) for step in GROUP_STEPS]) == {}
+        assert not [row for row in await counted.state.metrics.spans(SpanRange(step, 0, NOON + 600)) if row.total]
+    assert await counted.state.metrics.sums("script", [SpanRange(step, 0, NOON + DAY) for step in GROUP_STEPS]) == {}
 
 
 async def test_listeners_hear_of_each_minute_and_cost_nothing_when_they_fail(
@@ -467,3 +467,29 @@ async def test_any_name_is_counted_kept_and_exposed(counted: Counted) -> None:
     for accept, parse in (("", text_string_to_metric_families), ("application/openmetrics-text", openmetrics)):
         found = list(parse(encoded(metrics, accept).data.decode()))
         assert [sample.labels["script"] for sample in found[0].samples] == kept
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("application/openmetrics-text;version=1.0.0,text/plain;q=0.5", "application/openmetrics-text; version=1.0.0"),
+        ("application/openmetrics-text; version=9.9.9", "text/plain; version=0.0.4"),
+        ("application/openmetrics-text;version=x", "text/plain; version=0.0.4"),
+        ("application/openmetrics-text;version=9.9.9,application/openmetrics-text;version=1.0.0", "application/openm"),
+        ("application/openmetrics-text;version=", "text/plain; version=0.0.4"),
+        (";;;q=,,=", "text/plain; version=0.0.4"),
+        ("text/plain;version=1.0.0;escaping=junk;q=x", "text/plain; version=1.0.0"),
+        ("a" * 100_000, "text/plain; version=0.0.4"),
+    ],
+)
+def test_whatever_a_collector_asks_for_it_gets_a_format_that_there_is(accept: str, media_type: str) -> None:
+    found = encoded([CounterMetricFamily("a", "Some.", 1)], accept)
+    assert found.media_type.startswith(media_type)
+    assert b"a_total 1.0" in found.data
+
+
+@given(
+    st.text("aplicton/xmersv=0.;q,* \"'", max_size=60).map(lambda text: f"application/openmetrics-text;version{text}")
+)
+def test_no_question_of_a_collector_ends_the_answer(accept: str) -> None:
+    assert b"a_total 1.0" in encoded([CounterMetricFamily("a", "Some.", 1)], accept).data
