@@ -178,6 +178,18 @@ def test_nothing_that_a_gateway_says_reaches_the_terminal_as_more_than_text(
             assert "\0gatewright: all is well" not in shown or "--out" not in words
 
 
+def test_no_line_of_a_gateway_looks_like_one_of_ours(named: Callable[..., None]) -> None:
+    for line in (LINE, LINE.replace("\n", "\r")):
+        refused = said({"error": f"No.{line}", "code": "no", "hint": f"Ask.{line}"}, 403)
+        with hostile_gateway(lambda _, target, __: refused if "/runs" in target else None) as gateway:  # noqa: B023
+            named(one=gateway)
+            code, shown = in_terminal([PROGRAM, "eval", "1", "--gateway", "one"])
+        assert (code, shown.count("gatewright: all is well")) == (4, 2)
+        assert re.findall(r"^gatewright: .*$", shown.replace("\r\n", "\n").replace("\r", "\n"), re.MULTILINE) == [
+            "gatewright: No."
+        ]
+
+
 def test_what_can_be_done_next_is_told_for_the_same_engine(named: Callable[..., None], here: Call) -> None:
     left = {**FINISHED, "files": [{"name": "a", "size": 7, "sha256": "0"}], "buffers": [{"name": "b", "size": 7}]}
     hint = "Look: gatewright runs list; gatewright --project x runs list; gatewright token list"

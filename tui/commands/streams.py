@@ -110,6 +110,11 @@ class Streams:
     def notify(self, message: str, hint: str | None = None, *, failed: bool = False) -> None:
         """A message of ours, to stderr."""
         self.err.fresh_line()
-        self.err.line(f"gatewright: {self.for_same_engine(message)}", failed=failed)
+        self.err.line(f"gatewright: {self._told(message)}", failed=failed)
         if hint:
-            self.err.line(f"  {self.for_same_engine(hint)}")
+            self.err.line(f"  {self._told(hint)}")
+
+    def _told(self, sentence: str) -> str:
+        """Return a sentence; on a terminal its further lines are indented, so that none looks like one of ours."""
+        told = self.for_same_engine(sentence)
+        return sanitise(told).replace("\n", "\n  ") if self.err.is_terminal else told
