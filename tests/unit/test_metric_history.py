@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from engine.api.exposition import encoded
 from engine.models.metrics import GroupedBy, MetricGroup, MetricPoint
 from engine.models.runs import Outcome, RunKind
-from engine.services.metrics.history import MOST_PENDING, MetricHistoryService, cover, step_of
+from engine.services.metrics.history import LEAD, MOST_PENDING, MetricHistoryService, cover, step_of, until_cut
 from engine.services.runs.metrics import CODE, MOST_GROUPS, OTHERS, RENDERS, GroupKey, RunMetrics, script_of
 from engine.services.usage import Usage, Use
 from store.errors import LowDisk
@@ -259,6 +259,35 @@ async def test_a_run_that_ended_with_its_engine_is_a_failure_without_a_duration(
     assert (group.total, group.successful, group.failed, group.min_ms, group.total_ms) == (2, 1, 1, 4000.0, 4000.0)
     [failures] = await after.groups(GroupedBy.ERROR)
     assert (failures.name, failures.total, failures.p50_ms, failures.average_ms) == ("interrupted", 1, None, None)
+
+
+@given(st.floats(NOON, NOON + HOUR))
+def test_counts_are_taken_shortly_before_a_minute_ends(now: float) -> None:
+    seconds = until_cut(now)
+    assert 0 < seconds <= MINUTE
+    assert MINUTE - 2 * LEAD < (now + seconds) % MINUTE < MINUTE
+
+
+async def test_repeated_runs_of_a_minute_are_counted_again_with_their_first_one(
+    state: StateDB, counted: Counted
+) -> None:
+    counted.wait(10.0)
+    for _ in range(3):
+        counted.wait(until_cut(counted.now))
+        await counted.history.keep(None)
+        counted.wait(0.011)  # the first one of the next minute ends at once
+        counted.run(duration=0.001)
+    at = counted.now
+    await state.apply([], [], [record(1, at, duration=0.001)])
+    repeated = CondensedRow(
+        run_id=1, runs=500, failures=0, shortest=0.001, total=0.5, longest=0.001, first_at=at, last_at=at + 40,
+        last_id=500, inputs="{}", ids="[[2, 500]]",
+    )  # fmt: skip
+    await state.note_condensed([repeated], [])
+    after = Counted(state, at + 50.0)  # the one before was killed
+    await after.history.recover()
+    found = [(point.at - NOON, point.total) for point in await after.points() if point.total]
+    assert found == [(60, 1), (120, 1), (180, 500)]
 
 
 async def test_records_of_before_the_figures_are_counted_page_by_page(
