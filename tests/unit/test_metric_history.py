@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -303,6 +304,79 @@ async def test_records_of_before_the_figures_are_counted_page_by_page(
     await after.history.recover()
     assert sum(point.total for point in await after.points(720.0, 30)) == 50
     assert [one.total for one in await after.groups(hours=720.0)] == [50]
+
+
+class Killed(BaseException):
+    """Stands for the end of a process between two statements."""
+
+
+class Mortal:
+    """Engines on one state, one after the other, each of which may end at any moment."""
+
+    def __init__(self, state: StateDB, chance: random.Random) -> None:
+        self.state = state
+        self.recorded = 0
+        self._chance = chance
+        self._add = state.metrics.add
+
+    async def add(self, *given: Any) -> None:
+        """Add figures in place of ``MetricRecords.add``; at times the process ends before it, or after."""
+        for act in (None, self._add, None):
+            if act is not None:
+                await act(*given)
+            elif self._chance.random() < 0.1:
+                raise Killed
+
+    async def begun(self, now: float) -> Counted:
+        while True:
+            engine = Counted(self.state, now)
+            try:
+                await engine.history.recover()
+            except Killed:
+                now += 0.5
+            else:
+                return engine
+
+    async def record(self, at: float, outcome: str = "ok") -> None:
+        self.recorded += 1
+        await self.state.apply([], [], [record(self.recorded, at, outcome=outcome, duration=0.1)])
+
+    async def step(self, engine: Counted) -> Counted:
+        """Let something happen; return the engine that is there then."""
+        what = self._chance.random()
+        if what < 0.7:
+            engine.wait(self._chance.random() * 9)
+            outcome = self._chance.choice([Outcome.OK, Outcome.SCRIPT_ERROR, Outcome.CANCELLED])
+            engine.run(outcome=outcome)
+            await self.record(engine.now, outcome)
+            return engine
+        try:
+            if what < 0.9:
+                await engine.minute()
+                return engine
+            if what < 0.95:
+                await engine.history.close()
+        except Killed:
+            pass
+        return await self.begun(engine.now + 1.0)
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_figures_are_those_of_the_records_whenever_an_engine_is_killed(
+    state: StateDB, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr("engine.services.metrics.history.AT_ONCE", 3)
+    monkeypatch.setattr("engine.services.metrics.history.PAUSE", 0.0)
+    mortal = Mortal(state, random.Random(seed))
+    monkeypatch.setattr(state.metrics, "add", mortal.add)
+    for number in range(20):  # what was there before figures were kept
+        await mortal.record(NOON - 5_000 + number * 70)
+    engine = await mortal.begun(NOON)
+    for _ in range(60):
+        engine = await mortal.step(engine)
+    assert [one.total for one in await engine.groups(hours=24.0)] == [mortal.recorded]
+    assert [one.total for one in await engine.groups(GroupedBy.CALLER, 24.0)] == [mortal.recorded]
+    assert sum(point.total for point in await engine.points(24.0, 100)) == mortal.recorded
 
 
 async def test_records_that_cannot_be_counted_yet_are_counted_later_and_minutes_wait(
