@@ -52,7 +52,7 @@ from engine.services.git import GitService
 from engine.services.macros.library import MacroLibrary
 from engine.services.macros.local import LocalExecutor
 from engine.services.macros.service import RenderService
-from engine.services.metrics.alerts import AlertService, Finding
+from engine.services.metrics.alerts import AlertCause, AlertService
 from engine.services.metrics.history import MetricHistoryService
 from engine.services.metrics.service import MetricsService
 from engine.services.packages.builds import Builds
@@ -468,14 +468,14 @@ async def compose(
     return engine
 
 
-def _troubles(audit: AuditService, runs: RunService, space: SpaceCheck) -> Iterator[Finding]:
+def _troubles(audit: AuditService, runs: RunService, space: SpaceCheck) -> Iterator[AlertCause]:
     """Yield what is wrong with the records and the disk."""
     if audit.problem is not None:
-        yield Finding("audit", AlertSeverity.CRITICAL, audit.problem)
+        yield AlertCause("audit", AlertSeverity.CRITICAL, audit.problem)
     if runs.recorder.problem is not None:
-        yield Finding("records", AlertSeverity.CRITICAL, runs.recorder.problem)
+        yield AlertCause("records", AlertSeverity.CRITICAL, runs.recorder.problem)
     if (short := space.short()) is not None:
-        yield Finding("disk", AlertSeverity.CRITICAL, short_of_space(short, space.hint))
+        yield AlertCause("disk", AlertSeverity.CRITICAL, short_of_space(short, space.hint))
 
 
 async def _naming(scripts: ScriptService, environment: str) -> list[str]:

@@ -237,12 +237,16 @@ def _told_of_the_run(evidence: Part, records: Sequence[Part]) -> Iterator[str]:
         if "runs" in detail:  # it stands for the calls of a minute, and so do the inputs
             known["inputs_sha256"] = None if condensed is None else condensed["inputs_sha256"]
         for name in ("code_sha256", "inputs_sha256", "outcome", "isolation", *(file["path"] for file in run["shared"])):
-            if name in detail and detail[name] != known.get(name):
+            hidden = isinstance(detail.get(name), str) and HIDDEN in detail[name]
+            if name in detail and not hidden and detail[name] != known.get(name):
                 told = _WORDS.get(name, "text of its shared code")
                 yield f"Audit record {record['seq']} tells another {told} of the run than the run's record."
         if record["actor"] != run["actor"]:
             yield f"Audit record {record['seq']} names another caller than the run's record."
 
+
+HIDDEN = "***"
+"""What the audit has in the place of a secret, be it one of its own words by chance."""
 
 RUN_ACTIONS = ("run", "admin_run", "admin_end")
 """Of audit records that are about a run itself."""

@@ -8,6 +8,7 @@ so a file below the user's own state folder remembers it: hashes by path, a file
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -47,12 +48,12 @@ class CommonTexts:
         """Write down what was noted, of these scripts alone.
 
         Raises:
-            OSError: It cannot be written; then these texts count as never seen.
+            OSError: It cannot be written, or the folder is another account's; then these texts count as never seen.
         """
         kept = {path: digest for path, digest in self._hashes.items() if path in paths}
         if kept == self._before:
             return
-        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_own(self._file.parent)
         fd, made = tempfile.mkstemp(prefix=".", dir=self._file.parent)  # 0600
         try:
             with open(fd, "wb") as file:
@@ -62,6 +63,25 @@ class CommonTexts:
             with contextlib.suppress(OSError):
                 os.unlink(made)
             raise
+
+
+def _make_own(folder: Path) -> None:
+    """Make a folder that is this account's.
+
+    Raises:
+        OSError: It cannot be made or is another account's: as root with that one's HOME its links would lead our
+            writing anywhere.
+    """
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    if os.geteuid() == 0:
+        _check_own(there)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _check_own(folder)
+
+
+def _check_own(folder: Path) -> None:
+    if folder.stat().st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, f"{folder} belongs to another account")
 
 
 def _read(file: Path) -> Mapping[str, str]:

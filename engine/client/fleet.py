@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import resource
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
@@ -31,7 +32,10 @@ from engine.models.runs import Outcome, RunInfo, RunRequest, RunState, Stream
 from engine.registry.runs import RUNS_CANCEL, RunParams
 
 AT_A_TIME = 64
-"""Gateways that are asked at the same time: each takes a few descriptors."""
+"""Gateways that are asked at the same time, if the process may have as many descriptors."""
+
+OWN_DESCRIPTORS, DESCRIPTORS = 32, 4
+"""Descriptors of the process itself, and of each gateway at the most."""
 
 HELD_TEXT, LEAST_TEXT = 128 << 20, 1 << 20
 """Bytes of a stream of all gateways that are held, and those of one gateway at the least."""
@@ -241,7 +245,7 @@ class FleetRun:
         self._target = target
         self._patience = LINE_PATIENCE if patience is None else patience
         self._stopping = asyncio.Event()
-        self._free = asyncio.Semaphore(AT_A_TIME)
+        self._free = asyncio.Semaphore(_at_a_time())
         self._began = 0.0
         self.waiting: list[str] = [gateway.name for gateway in gateways]
         """The gateways whose answers are still to come."""
@@ -411,6 +415,14 @@ class FleetRun:
                 raise _Lost(f"It went away while run {number} went on: {error.message}", _look(gateway)) from None
         await asyncio.sleep(LINE_PAUSE)
         return None
+
+
+def _at_a_time() -> int:
+    """Return how many gateways are asked at the same time under this process's limit of descriptors."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return AT_A_TIME
+    return max(1, min(AT_A_TIME, (soft - OWN_DESCRIPTORS) // DESCRIPTORS))
 
 
 class _Lost(EngineUnreachable):

@@ -24,6 +24,7 @@ import contextlib
 import os
 import re
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -50,6 +51,9 @@ MODE = 0o600
 PLACES = ("url", "project", "socket")
 PATHS = ("token_file", "ca_file", "socket")
 """Keys whose value begins with ``/`` or ``~``: a command's current folder means nothing to the file."""
+
+LOCK_PATIENCE, LOCK_PAUSE = 10.0, 0.02
+"""Seconds for which another command that changes the file is waited for, and between two looks."""
 
 WRITE_ONE = "gatewright help gateways shows how the file is written."
 
@@ -484,8 +488,21 @@ def _locked(folder: Path) -> Iterator[None]:
 
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with contextlib.suppress(OSError):  # a file system without locks: the rename still is one step
-            fcntl.flock(fd, fcntl.LOCK_EX)
+        deadline = time.monotonic() + LOCK_PATIENCE
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                # Who may read the folder can hold its lock, so it is not waited for without end.
+                if time.monotonic() > deadline:
+                    raise _wrong(
+                        f"{folder} is locked by another command, which does not end.", "See who has it open: fuser DIR"
+                    ) from None
+                time.sleep(LOCK_PAUSE)
+            except OSError:  # a file system without locks: the rename still is one step
+                break
+            else:
+                break
         yield
     finally:
         os.close(fd)

@@ -6,6 +6,18 @@ from enum import StrEnum
 
 from engine.models.base import Model
 
+CODE = "(code)"
+"""The group of runs of code that is no script."""
+
+RENDERS = "(renders)"
+"""The group of batches of macros."""
+
+OTHERS = "(others)"
+"""The group of all that came when there were too many to count one by one."""
+
+REFUSED = "refused"
+"""The kind of failure of a request that the pool turned away; it has no run."""
+
 
 class RunFigures(Model, frozen=True, kw_only=True):
     """What became of runs within ``seconds``. Averages, extremes and percentiles are missing where nothing ran.

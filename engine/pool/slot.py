@@ -200,11 +200,11 @@ class Slot:
             self._enter(SlotState.FAILED)
             return
         self._enter(SlotState.STARTING)
-        self._arm(self._settings.start_timeout, "its zygote did not become ready in time")
+        self._arm(self._settings.start_timeout, "its process did not become ready in time")
         try:
             self._supervisor.start(self.profile)
         except OSError as error:
-            self._replace(f"its zygote cannot be started: {error}")
+            self._replace(f"its process cannot be started: {error}")
 
     def run(self, assignment: Assignment) -> None:
         """Run on the parked child, or on one made for this run now, of a zygote made for it if need be."""

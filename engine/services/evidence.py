@@ -63,6 +63,9 @@ _OF_THE_RUN = (
 )  # fmt: skip
 """Fields of a run's record that are told as they are; the others are texts, and stand in parts of their own."""
 
+_OWN_WORDS = frozenset({"kind", "mode", "actor", "outcome", "isolation", "level", "proven", "access"})
+"""Of what the engine alone says, or the audit says as it is: a secret that is such a word by chance is no secret."""
+
 _NOT_OF_THE_HEADER = frozenset({"path", "sha256", "size", "modified", "problem", "note", "needs_approval"})
 
 
@@ -403,7 +406,7 @@ def _without_secrets(value: Any, hide: Callable[[str], str], notes: Notes) -> An
     if told:
         notes.add(f"A content holds the value of a secret, so only its hash is here: SHA-256 {value['sha256']}.")
     return {
-        name: one if name in names else _without_secrets(one, hide, notes)
+        name: one if name in names or name in _OWN_WORDS else _without_secrets(one, hide, notes)
         for name, one in value.items()
         if name not in told
     }

@@ -106,7 +106,7 @@ class EndedRun(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SpanRange:
     """Spans of one length that are asked for together."""
 
     step: int
@@ -160,7 +160,7 @@ class MetricRecords:
 
         await self._database.write(work)
 
-    async def spans(self, part: Part) -> list[SpanRow]:
+    async def spans(self, part: SpanRange) -> list[SpanRow]:
         """Return spans of one length, in the order of time."""
         query = f"SELECT {', '.join(_SPAN)} FROM metric_span WHERE step = ? AND at >= ? AND at < ? ORDER BY at"  # noqa: S608 - our own columns
         values = (part.step, part.since, part.until)
@@ -168,7 +168,7 @@ class MetricRecords:
             lambda connection: [SpanRow(*row) for row in connection.execute(query, values)]
         )
 
-    async def sums(self, kind: str, parts: Iterable[Part]) -> dict[str, GroupRow]:
+    async def sums(self, kind: str, parts: Iterable[SpanRange]) -> dict[str, GroupRow]:
         """Return counts by name over all ``parts``, without what cannot be summed: extremes, bins, errors."""
         query = f"SELECT {_SUMS} FROM metric_group WHERE kind = ? AND step = ? AND at >= ? AND at < ? GROUP BY name"  # noqa: S608 - our own columns
 
@@ -186,7 +186,7 @@ class MetricRecords:
 
         return await self._database.read(work)
 
-    async def groups(self, kind: str, parts: Iterable[Part], names: Sequence[str]) -> dict[str, GroupRow]:
+    async def groups(self, kind: str, parts: Iterable[SpanRange], names: Sequence[str]) -> dict[str, GroupRow]:
         """Return everything about some names over all ``parts``."""
         marks = ", ".join("?" * len(names))
         query = (

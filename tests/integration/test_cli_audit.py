@@ -56,6 +56,9 @@ def test_what_was_done_is_on_record_and_can_be_verified(tmp_path: Path, capfd: p
         saved = project.json("audit", "--what", "save night/hello", "-n", "1")
         assert [one["action"] for one in saved["records"]] == ["save"]
         assert "no record matches" in project.call("audit", "--who", "ghost").stderr
+        mistyped = project.call("audit", "--action", "saved")
+        assert (mistyped.returncode, mistyped.stdout) == (0, "")
+        assert f"these actions: {', '.join(sorted(set(actions)))}." in mistyped.stderr
         _, narrow = in_terminal(called.command("audit"))
         assert max(map(len, narrow.splitlines())) <= 80
         assert "".join(project.call("audit").stdout.split()) == "".join(narrow.split()), "nothing is cut"

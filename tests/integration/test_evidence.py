@@ -164,6 +164,16 @@ async def test_no_value_of_a_secret_is_in_it_wherever_that_stands(engine: Engine
     await engine.secrets.delete("plc", engine.owner, "cli")
 
 
+@pytest.mark.slow
+async def test_a_secret_that_is_a_word_of_the_engines_own_spoils_nothing(tmp_path: Path) -> None:
+    async with Engine.open(tmp_path / "plant", pool_size=1) as engine:
+        first = await engine.execute("1/0")
+        for number, word in enumerate((first.isolation[:5], first.outcome or "", engine.owner.name, "exec")):
+            await engine.secrets.set(f"w{number}", SecretValue(value=word), engine.owner, "cli")
+        for run in (first, await engine.execute("1/0")):  # the audit hides these words from here on
+            assert (await evidence(engine, run.id)).evidence["run"]["isolation"] == run.isolation
+
+
 async def test_every_record_of_the_audit_is_as_the_engine_has_it_and_the_file_itself_is_on_record(
     engine: Engine, watch: int
 ) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_support import PROGRAM, in_terminal
+from cli_support import PATIENCE, PROGRAM, in_terminal
 from hostile_gateway import HostileGateway, hostile_gateway, said, streamed
 
 from engine import evidence_check
@@ -22,6 +24,8 @@ from engine.models.runs import RunKind, RunRequest
 from store.audit_chain import digest as audit_digest
 from tui import cli
 from tui.commands.invocation import Invocation
+from tui.runs import returned_files
+from tui.screens.evidence import _checked
 
 HARM = "\x1b]0;pwned\x07\x1b[2J\x9b31m\u202e"
 LINE = "\ngatewright: all is well"
@@ -202,6 +206,18 @@ def test_files_of_a_gateway_stay_in_its_folder(named: Callable[..., None], here:
     assert [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix not in (".token", ".toml")] == []
 
 
+def test_files_without_end_do_not_fill_the_disk(
+    named: Callable[..., None], here: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(returned_files, "MAX_FILE", 20)
+    ended = {**FINISHED, "files": [{"name": f"{number}", "size": 7, "sha256": "0"} for number in range(9)]}
+    with hostile_gateway(running(("finished", ended))) as gateway:
+        named(out=gateway)
+        code, _, err = here("eval", "1", "--on", "out", "--out", "left")
+    assert (code, "2 of run 5 was not written: no run leaves more than 20 bytes" in err) == (1, True), err
+    assert sorted(path.name for path in (tmp_path / "left/out").iterdir()) == ["0", "1"]
+
+
 def test_a_token_goes_to_no_other_address(named: Callable[..., None], here: Call) -> None:
     with hostile_gateway(lambda *_: None) as other:
 
@@ -262,6 +278,28 @@ def test_a_record_that_is_too_large_to_be_held_is_told(
         assert here("eval", "1", "--gateway", "large")[0] == 0, "of one alone it is taken"
 
 
+def test_with_few_descriptors_fewer_are_asked_at_the_same_time(named: Callable[..., None], tmp_path: Path) -> None:
+    def slow(_: str, target: str, __: bytes) -> Iterator[bytes] | None:
+        if "/runs" not in target:
+            return None
+        time.sleep(0.05)  # a run that takes a while, with its connection
+        return streamed(("started", RUNNING), ("finished", FINISHED))
+
+    with hostile_gateway(slow) as gateway:
+        named(**{f"gw-{number:02}": gateway for number in range(48)})
+        file = tmp_path / "config/gatewright/gateways.toml"
+        tokens = iter(range(48))
+        for number in range(48):
+            (tmp_path / f"{number}.token").touch(0o600)
+            (tmp_path / f"{number}.token").write_text("t")
+        file.write_text(re.sub(r"a\.token", lambda _: f"{next(tokens)}.token", file.read_text()))
+        done = subprocess.run(
+            ["bash", "-c", 'ulimit -n 44; exec "$@"', "-", PROGRAM, "eval", "1", "--on", "@all"],
+            capture_output=True, text=True, timeout=PATIENCE, check=False,
+        )  # fmt: skip
+    assert (done.returncode, "48 gateways, 48 ok" in done.stdout) == (0, True), done.stdout
+
+
 def test_evidence_that_a_gateway_makes_up_is_not_kept(
     named: Callable[..., None], here: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,6 +322,8 @@ def test_evidence_that_a_gateway_makes_up_is_not_kept(
             code, out, err = here("evidence", "41", "--gateway", "one")
             assert (code, out, sentence in err) == (1, "", True), err
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["a.token"]
+    with pytest.raises(evidence_check.NoEvidence, match="about another run than 41"):
+        _checked(other_evidence(), 41)  # what the console asks
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of other accounts")

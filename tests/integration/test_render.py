@@ -25,13 +25,13 @@ from engine.models.macros import (
     RenderRequest,
     SourceDocument,
 )
+from engine.models.metrics import RENDERS
 from engine.models.runs import Outcome, RunInfo, RunKind, RunRequest, RunState
 from engine.models.scripts import SaveRequest
 from engine.models.sync import TaskState
 from engine.services.access import Actor, Role, ServiceError
 from engine.services.macros import batches
 from engine.services.runs import service as run_service
-from engine.services.runs.metrics import RENDERS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -306,6 +306,20 @@ def test_a_project_with_an_engine_is_refused_until_that_ends(tmp_path: Path) -> 
     installing._check_free(service, tmp_path, staged=False, active=False)
 
 
+def test_a_service_of_ones_own_with_a_name_is_for_the_project_around_the_current_folder() -> None:
+    with ordinary_account() as account:
+        plant = account.folder("plant")
+        ProjectUnderTest(plant).settings("")
+        account.own(plant)
+        done = subprocess.run(
+            account.command("engine", "install", "--user", "--id", "its-test", "--print"),
+            capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, cwd=plant, env=environment(),
+        )  # fmt: skip
+    assert done.returncode == 0, done
+    assert f"--project {plant}" in done.stdout
+    assert "gatewright-its-test.service" in done.stdout
+
+
 @pytest.mark.skipif(os.path.isdir("/run/systemd/system"), reason="systemd runs this host")
 def test_a_host_without_systemd_is_told_and_can_look() -> None:
     unit = "/etc/systemd/system/gatewright-its-test.service"

@@ -212,7 +212,7 @@ async def test_what_the_file_says_by_now_of_a_gateway_counts(
     async with console(local, tmp_path, size=(100, 40)) as c:
         await c.shows("pool [")
         await c.press("alt+g")
-        await c.shows("far               away")
+        await c.shows("far               not reachable")
         await c.press("end", "enter")
         await c.shows(" far ", "engine away")
         file.write_text(entry.format(remote.ca_file))

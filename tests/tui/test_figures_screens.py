@@ -103,6 +103,21 @@ async def test_the_heading_leaves_out_whole_figures_and_cuts_none(c):
     await c.shows("2 resting   queue 0   21/min   p50 195 ms\n", "1 run, 1 restart\n")
 
 
+async def test_long_alerts_show_that_they_go_on_and_a_reason_stands_there_once(c, answers):
+    reason = "The load is 5.7 on 2 processors; something waits for a processor 64 % of the time."
+    judged = replace(answers.metrics.judgement, recommendation=f"Slots rest for now: {reason}")
+    answers.metrics = replace(answers.metrics, judgement=judged)
+    (first, *others) = answers.alerts.alerts
+    long = replace(first, message=f"2 slots rest so that the gateway has room: {reason} They come back by themselves.")
+    answers.alerts = replace(answers.alerts, alerts=[long, *others])
+    await open_pool(c)
+    resting = replace(c.app._connection.pool, resting=2, ready=1, rest_reason=reason)
+    c.app.screen.post_message(PoolChanged(resting))
+    await c.shows("The load is 5.7", " ...\n")
+    await c.hides("Slots rest for now")
+    await c.shows(" 1     ready", " 3     ready")
+
+
 async def test_help_begins_with_the_keys_of_the_screen_that_it_covers(c):
     await open_pool(c)
     await c.press("f1")

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from engine.models.engine import PoolInfo, SlotInfo, SlotState
 from engine.models.metrics import AlertSeverity, EngineMetrics, HostFigures, RunFigures, UseFigures
 from engine.services.events import EventBus
-from engine.services.metrics.alerts import QUIET, SHOWN, AlertService, Finding, findings_of
+from engine.services.metrics.alerts import QUIET, SHOWN, AlertCause, AlertService, findings_of
 from engine.services.metrics.judgement import judge
 
 RUNS = RunFigures(
@@ -88,7 +88,7 @@ class Told:
         self.alerts = AlertService(self.events, lambda: self.now)
 
     def notice(self, *kinds: str, severity: AlertSeverity = WARNING) -> None:
-        self.alerts.notice([Finding(kind, severity, f"{kind} is wrong.") for kind in kinds])
+        self.alerts.notice([AlertCause(kind, severity, f"{kind} is wrong.") for kind in kinds])
 
     @property
     def told(self) -> list[tuple[str, bool]]:
@@ -146,5 +146,5 @@ async def test_what_grows_worse_is_told_again(told: Told) -> None:
 
 
 def test_troubles_of_others_are_alerts_too() -> None:
-    made: Callable[[], list[Finding]] = lambda: [Finding("disk", CRITICAL, "The disk is full.")]  # noqa: E731
+    made: Callable[[], list[AlertCause]] = lambda: [AlertCause("disk", CRITICAL, "The disk is full.")]  # noqa: E731
     assert [finding.kind for finding in findings_of(METRICS, POOL, made())] == ["disk"]

@@ -51,6 +51,8 @@ APPROVED = '[{"access":"read","path":"/srv/data","folder":true}]'
         ("admin_end", "#3 <exec>", {"outcome": "script_error"}, "admin end #3 <exec> (rest): script_error"),
         ("access_policy_refused", "/etc/gatewright/a.toml of root", {"problem": "unknown key access.viewer"},
          "access policy refused /etc/gatewright/a.toml of root (rest): unknown key access.viewer"),
+        ("yield", "pool", {"reason": "The load is 10.0.", "resting": 2, "size": 3},
+         "yield pool (rest): The load is 10.0, resting 2, size 3"),
         ("start", "", {}, "start (rest)"),
         ("settings", "", {"policy.admin_as_root": True, "pool.size": 5},
          "settings (rest): policy.admin_as_root yes, pool.size 5"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +15,8 @@ from engine import evidence_check
 from engine.evidence_check import AUDIT_FIELDS, NoEvidence, check, content, digest, sealed
 from store.audit_chain import BEGINNING
 from store.audit_chain import digest as audit_digest
+from tui.commands.evidence import _show
+from tui.commands.invocation import Invocation
 
 TEXT, SHARED, INPUTS, LOCK = b"result = X\n", b"X = 1\n", b'{"params":{"n":4}}', b'lock-version = "1.0"\n'
 
@@ -221,3 +223,25 @@ def test_texts_that_are_no_utf8_are_carried_as_they_are() -> None:
     assert check(sealed(changed)).problems == []
     changed["code"]["base64"] = "AAA="
     assert check(sealed(changed)).problems == ["The text that ran was changed: it does not have its SHA-256."]
+
+
+def test_whatever_a_forged_file_says_is_shown_or_left_out(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """Each part is exchanged for something else in its turn; a traceback would end it."""
+
+    def places(value: Any, *path: Any) -> Iterator[tuple[Any, ...]]:
+        members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for name, one in members:
+            yield (*path, name)
+            yield from places(one, *path, name)
+
+    for path in places(body()):
+        for other in (None, "\ud800\x1b[31m", 10**400, [[]], {"text": 1}):
+            changed = body()
+            inner = changed
+            for name in path[:-1]:
+                inner = inner[name]
+            inner[path[-1]] = other
+            checked = check(sealed(changed))
+            for as_json in (False, True):
+                _show(Invocation(json=as_json), "file", checked)
+    assert b"\x1b" not in capsysbinary.readouterr().out.replace(b"\\u001b", b"")

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import figures_kit
 import pytest
 from msgspec.structs import replace
 
 from engine.api.compat.history import PROMETHEUS
+from engine.config import YieldSection
 from engine.models.engine import PoolInfo
 from engine.models.metrics import Alert, AlertSeverity, HostFigures, ImpactLevel
+from engine.registry.engine import AuditParams
 from engine.registry.metrics import METRICS_TEXT
 from engine.registry.operation import COMPAT_BASE
+from engine.services.metrics.judgement import judge
 from tui.commands.help import page
 from tui.text import figures
-from tui.text.audit_query import AuditSearch, parse_audit_search
+from tui.text.audit_query import parse_audit_search
 from tui.text.charts import gathered, share_bar, shows_blocks, sparkline
 from tui.text.run_query import BadSearch, parse_search
 from tui.widgets.status_bar import judgement, pool_figure
@@ -70,6 +75,24 @@ def test_alerts_that_last_come_first_and_old_ones_go() -> None:
     assert figures.alert_text(shown[0]).endswith("lasts. (3 times)")
 
 
+def test_why_slots_rest_is_not_said_twice() -> None:
+    ran = figures_kit.runs(10, 5, successful=5)
+    reason = "The load is 5.7 on 2 processors."
+    both = judge(ran, ran, 0.0, 1.0, rest_reason=reason)
+    assert figures.advice(both, "") == both.recommendation
+    assert reason[:-1] in both.recommendation
+    assert "rest for now" not in figures.advice(both, reason)
+    assert "50 % of the runs of the last minute failed" in figures.advice(both, reason)
+    none = figures_kit.runs(0, 0, successful=0, contended=0, waits=0)
+    assert figures.advice(judge(none, none, 0.0, 1.0, rest_reason=reason), reason) == ""
+
+
+def test_a_sentence_that_has_no_room_ends_in_dots() -> None:
+    assert figures.cut_to("one two three", 20, 1) == "one two three"
+    assert figures.cut_to("one two three", 8, 2) == "one two\nthree"
+    assert figures.cut_to("one two three four five", 8, 2) == "one two\nthre ..."
+
+
 def test_a_sparkline_keeps_every_peak_and_shows_what_is_nearly_nothing() -> None:
     assert sparkline([0.0, 1.0, 100.0], 3) == " ▁█"
     assert sparkline([0.0, 1.0, 100.0], 3, blocks=False) == " .#"
@@ -110,6 +133,7 @@ def test_the_help_page_names_places_that_there_are() -> None:
     text = page("operations")
     assert METRICS_TEXT.target() in text
     assert PROMETHEUS.target(base=COMPAT_BASE) in text
+    assert [one.name for one in fields(YieldSection) if f"    {one.name} = " not in text] == []
 
 
 def test_quotes_keep_the_words_of_a_search_together() -> None:
@@ -121,10 +145,11 @@ def test_quotes_keep_the_words_of_a_search_together() -> None:
 
 def test_audit_records_are_searched_by_key_and_by_words() -> None:
     found = parse_audit_search('who:alice action:save subject:"two words.py" report text:"a b" since:2h tags', 10_000.0)
-    assert found == AuditSearch("alice", "report tags", "save", "two words.py", 2_800.0, None, "a b")
-    assert parse_audit_search("who:") == AuditSearch()
+    assert found == AuditParams(
+        who="alice", what="report tags", action="save", subject="two words.py", since=2_800.0, text="a b"
+    )
+    assert parse_audit_search("who:") == AuditParams()
     with pytest.raises(BadSearch, match="There is no when: in a search; there are who:, what:, action:"):
         parse_audit_search("when:now")
     with pytest.raises(BadSearch, match="soon is no time"):
         parse_audit_search("since:soon")
-    assert found.page(50, 7).before == 7

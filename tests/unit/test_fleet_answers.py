@@ -16,7 +16,8 @@ from engine.models.runs import Mode, Outcome, RunError, RunFile, RunInfo, RunKin
 from engine.models.shared import SharedFile
 from tui.commands import exit_codes
 from tui.commands.fleet import _exit_code
-from tui.text.fleet_answers import Group, counts, grouped, other_texts, pending_text, summary
+from tui.screens.fleet_run import SHOWN_LINES, _text_rows
+from tui.text.fleet_answers import MAX_COMPARED, Group, counts, grouped, other_texts, pending_text, summary
 
 ORDER = [f"gw-{number:02}" for number in range(1, 41)]
 
@@ -211,3 +212,23 @@ def test_the_exit_code_is_that_of_the_worst(codes: list[int], worst: int) -> Non
 )
 def test_what_is_waited_for_is_told_with_its_state(one: Pending, text: str) -> None:
     assert pending_text(one) == text
+
+
+def test_a_long_answer_is_shown_to_its_first_lines_only() -> None:
+    lines = [f"line {number}" for number in range(20_000)]
+    (group,) = grouped([answer(1, output="\n".join(lines) + "\n", has_value=False, value=None, result=None)], ORDER)
+    rows = list(_text_rows(group, 80, whole=True))
+    assert (rows[1].key, rows[SHOWN_LINES].text) == ("0.0", f" line {SHOWN_LINES - 1}")
+    assert rows[-1].text == f" and {20_000 - SHOWN_LINES:,} more lines, in the run history of that gateway"
+    (group,) = grouped([answer(1, output="x" * 3_000_000, has_value=False, value=None, result=None)], ORDER)
+    rows = list(_text_rows(group, 80, whole=True))
+    assert len(rows) < 3_000_000 // 80
+    assert rows[-1].text == " and more, in the run history of that gateway"
+    (group,) = grouped([answer(1, output="a\nb\n", has_value=False, value=None, result=None)], ORDER)
+    assert [row.text for row in _text_rows(group, 80, whole=True)][1:] == [" a", " b"]
+
+
+def test_answers_that_differ_far_behind_are_compared_in_bounded_memory() -> None:
+    same = "x\n" * (MAX_COMPARED // 2)
+    groups = grouped([answer(1, output=same + "a"), answer(2, output=same + "a"), answer(3, output=same + "b")], ORDER)
+    assert groups[1].difference.splitlines()[-1].startswith(f"The first {MAX_COMPARED:,} characters are the same")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import socket
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from ordinary_user import UID, Forked, own_folder
 
 import tui
+from engine.client import gateways
 from engine.client.gateways import EVERY, NAME_FORM, Gateway, Gateways, settings_file
 from engine.client.launch import LocalTarget
 from engine.client.remote import RemoteTarget
@@ -413,3 +415,19 @@ def test_the_file_that_the_help_shows_is_understood(file: Path) -> None:
     assert list(gateways.groups) == ["plant-b"]
     keys = set(re.findall(r"^\| (\w+) \| (?!means)", page.partition("| key |")[2].partition("\n\n")[0], re.MULTILINE))
     assert keys == {field.name for field in fields(Gateway)} - {"name"}
+
+
+def test_a_lock_that_is_never_given_back_is_not_waited_for_without_end(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateways, "LOCK_PATIENCE", 0.05)
+    write(file, WHOLE)
+    holder = os.open(file.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(holder, fcntl.LOCK_SH)
+        error = refusal(lambda: Gateways.load(file).remove("here"))
+        assert "is locked by another command" in error.message
+        assert file.read_text() == WHOLE
+    finally:
+        os.close(holder)
+    Gateways.load(file).remove("here")

@@ -18,15 +18,15 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from engine.api.exposition import encoded
-from engine.models.metrics import GroupedBy, MetricGroup, MetricPoint
+from engine.models.metrics import CODE, OTHERS, RENDERS, GroupedBy, MetricGroup, MetricPoint
 from engine.models.runs import Outcome, RunKind
 from engine.services.metrics.history import LEAD, MOST_PENDING, MetricHistoryService, cover, step_of, until_cut
-from engine.services.runs.metrics import CODE, MOST_GROUPS, OTHERS, RENDERS, GroupKey, RunMetrics, script_of
+from engine.services.runs.metrics import MOST_GROUPS, GroupKey, RunMetrics, script_of
 from engine.services.usage import Usage, Use
 from store.errors import LowDisk
 from store.state.condensed import CondensedRow
 from store.state.database import StateDB
-from store.state.metrics import DAY, GROUP_STEPS, HOUR, KEPT, MINUTE, MOST_NAMES, GroupRow, Part, SpanRow
+from store.state.metrics import DAY, GROUP_STEPS, HOUR, KEPT, MINUTE, MOST_NAMES, GroupRow, SpanRange, SpanRow
 from store.state.rows import RunRow
 
 NOON = 20_000 * DAY + 12 * HOUR
@@ -494,7 +494,7 @@ async def test_a_span_has_a_bounded_number_of_groups(state: StateDB) -> None:
             for number in range(MOST_NAMES - 5 if not first else 20)
         ]
         await state.metrics.add([], rows, 1.0, NOON)
-    found = await state.metrics.sums("script", [Part(HOUR, NOON, NOON + HOUR)])
+    found = await state.metrics.sums("script", [SpanRange(HOUR, NOON, NOON + HOUR)])
     assert len(found) == MOST_NAMES + 1
     assert found[OTHERS].total == 15
 
@@ -509,8 +509,8 @@ async def test_figures_older_than_thirty_days_go(counted: Counted) -> None:
     counted.now += 4 * DAY
     await counted.minute()
     for step in (MINUTE, 600, HOUR):
-        assert not [row for row in await counted.state.metrics.spans(Part(step, 0, NOON + 600)) if row.total]
-    assert await counted.state.metrics.sums("script", [Part(step, 0, NOON + DAY) for step in GROUP_STEPS]) == {}
+        assert not [row for row in await counted.state.metrics.spans(SpanRange(step, 0, NOON + 600)) if row.total]
+    assert await counted.state.metrics.sums("script", [SpanRange(step, 0, NOON + DAY) for step in GROUP_STEPS]) == {}
 
 
 async def test_listeners_hear_of_each_minute_and_cost_nothing_when_they_fail(

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.models.metrics import REFUSED
 from engine.models.runs import Outcome
-from engine.services.runs.metrics import REFUSED, WINDOW, GroupKey, RunMetrics, Tally
+from engine.services.runs.metrics import WINDOW, GroupKey, RunMetrics, Tally
 
 
 class Clock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +161,21 @@ async def test_a_text_here_is_replaced_only_by_a_gateway_that_really_had_it(told
     both = await sides(here, one=one)
     [(_, copied)] = await _pull(both, None, PULL)
     assert (copied.state, here.texts["a.py"]) == (state, "theirs" if state == "replaced" else "mine")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of other accounts")
+def test_root_writes_nothing_into_the_state_folder_of_another_account(tmp_path: Path) -> None:
+    """With its HOME, a link of that account's would lead what root writes anywhere."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    os.chown(tmp_path, 12345, 12345)
+    common = CommonTexts("a", "b")
+    common.note("x.py", "1")
+    with pytest.raises(PermissionError, match="belongs to another account"):
+        common.keep(["x.py"])
+    (tmp_path / "gatewright").symlink_to(elsewhere)
+    (elsewhere / "common").mkdir()
+    os.chown(elsewhere / "common", 12345, 12345)
+    with pytest.raises(PermissionError, match="belongs to another account"):
+        common.keep(["x.py"])
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

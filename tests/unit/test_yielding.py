@@ -16,7 +16,7 @@ from engine.models.engine import PoolInfo
 from engine.services.access import Actor, Role
 from engine.services.usage import Usage, Use, cores
 from engine.services.yielding.pressure import HostReader, Pressure, PressureFigures, judge
-from engine.services.yielding.service import PATIENCE, Steps, YieldService
+from engine.services.yielding.service import COMING_BACK, EASING, PATIENCE, Steps, YieldService
 from engine.services.yielding.wrapper_log import LONGEST_LINE, MOST, MOST_SECONDS, UnreadableLog, WrapperLog
 
 LIMITS = YieldSection()
@@ -249,6 +249,24 @@ async def test_a_busy_gateway_presses_until_it_is_idle_again(tmp_path: Path) -> 
     assert host.told[-2:] == [(1, "They come back step by step, since the host has room again."), (0, "")]
     assert [detail["resting"] for *_, detail in host.audited] == [1, 2, 1, 0]  # type: ignore[index]
     assert host.audited[0][:5] == ("engine", 1000, "engine", "yield", "pool")  # type: ignore[index]
+
+
+async def test_the_reason_is_of_now_and_not_of_when_slots_began_to_rest(tmp_path: Path) -> None:
+    host = Host(tmp_path, YieldSection(memory=0))
+    await host.minutes(2, gateway=1, load=40.0, busy=60)
+    assert host.told[-1] == (2, "The load is 40.0 on 4 processors.")
+    steps = len(host.audited)
+    await host.minutes(2, gateway=1, load=30.0, busy=60)
+    assert host.told[-1] == (2, "The load is 30.0 on 4 processors.")
+    told = len(host.told)
+    for load in (31.0, 32.0, 33.0):
+        await host.minutes(0.2, gateway=1, load=load, busy=60)
+    assert len(host.told) <= told + 1, "a figure that moves is told once a minute"
+    await host.minutes(1, gateway=1, load=7.5, busy=60)
+    assert host.told[-1] == (2, EASING), "it presses no more, and is not well below yet"
+    await host.minutes(0.2, gateway=1, load=0.1, busy=60)
+    assert host.told[-1] == (2, COMING_BACK)
+    assert len(host.audited) == steps, "the audit tells when slots rest or come back, not each figure"
 
 
 async def test_load_presses_only_where_others_make_it(tmp_path: Path) -> None:

@@ -20,8 +20,13 @@ from tui.text.formats import clock
 from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from engine.client.client import EngineClient
     from engine.models.engine import AuditCheck, AuditList
+
+MOST_LISTED = 500
+"""Records of one answer, at most."""
 
 NARROWEST = 20
 """Cells that are left for what was done, however narrow the terminal."""
@@ -63,7 +68,9 @@ class AuditHeads(NamedTuple):
     shell_complete=host_files,
     help="With --verify: look at exported files, or a folder of them, instead.",
 )
-@click.option("-n", "limit", type=Count(1, 500), metavar="N", default=30, show_default=True, help="How many to list.")
+@click.option(
+    "-n", "limit", type=Count(1, MOST_LISTED), metavar="N", default=30, show_default=True, help="How many to list."
+)
 @click.option("--before", type=Count(1), metavar="SEQ", help="Only records with a smaller number.")
 @click.option("--who", metavar="NAME", default="", help="Only of this account or token.")
 @click.option("--what", metavar="WORDS", default="", help="Only with these words in what was done.")
@@ -106,7 +113,16 @@ def audit(
         if head or exports or log:
             raise click.UsageError("--head, --heads and --export belong to --verify.")
         params = AuditParams(limit=limit, before=before, since=_moment(since), until=_moment(until), **wanted)
-        invocation.answer(lambda client: client.call(AUDIT_LIST, params), _print_records)
+        actions: set[str] = set()
+
+        async def listed(client: EngineClient) -> AuditList:
+            found = await client.call(AUDIT_LIST, params)
+            if params.action and not found.records:
+                newest = await client.call(AUDIT_LIST, AuditParams(limit=MOST_LISTED))
+                actions.update(one.action for one in newest.records)
+            return found
+
+        invocation.answer(listed, lambda invocation, found: _print_records(invocation, found, sorted(actions)))
         return exit_codes.OK
     if before is not None or since or until or any(wanted.values()):
         raise click.UsageError("--verify looks at every record: what narrows a list has no place here.")
@@ -208,8 +224,11 @@ def _print_check(invocation: Invocation, check: AuditCheck) -> None:
         streams.notify(check.copies)
 
 
-def _print_records(invocation: Invocation, found: AuditList) -> None:
-    """A record a line in a pipe; a terminal gets as many lines of each as it takes: nothing is cut."""
+def _print_records(invocation: Invocation, found: AuditList, actions: Sequence[str]) -> None:
+    """A record a line in a pipe; a terminal gets as many lines of each as it takes: nothing is cut.
+
+    ``actions`` are those of the newest records, where one was asked for that no record has.
+    """
     from tui.text.table import terminal_width
 
     out = invocation.streams.out
@@ -229,6 +248,7 @@ def _print_records(invocation: Invocation, found: AuditList) -> None:
         ):
             out.line(part)
     if not found.records:
-        invocation.streams.notify("no record matches")
+        there = f"The newest records have these actions: {', '.join(map(sanitise_line, actions))}." if actions else ""
+        invocation.streams.notify("no record matches", hint=there or None)
     if found.next_before is not None:
         invocation.streams.notify(f"older ones: the same with --before {found.next_before}")

@@ -150,8 +150,9 @@ async def _unknown(client: EngineClient, checked: CheckedEvidence) -> list[str]:
 
 def _show(invocation: Invocation, path: str, checked: CheckedEvidence, *, asked: bool = True) -> None:
     if invocation.json:
-        told = {name: checked.evidence.get(name) for name in ("made", "run", "notes")}
-        invocation.print_json({"file": path, "sha256": checked.sha256, "problems": checked.problems, **told})
+        told = {name: _writable(checked.evidence.get(name)) for name in ("made", "run", "notes")}
+        problems = _writable(checked.problems)
+        invocation.print_json({"file": path, "sha256": checked.sha256, "problems": problems, **told})
         return
     from tui.text.table import fields, terminal_width
 
@@ -168,6 +169,17 @@ def _show(invocation: Invocation, path: str, checked: CheckedEvidence, *, asked:
         streams.notify(
             f"everything in the file fits together; {where if asked else f'with --ask it is told whether {where}'}"
         )
+
+
+def _writable(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return what a file says as UTF-8 can carry it: a folder's name, or a forged text, may hold lone surrogates."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, list):
+        return [_writable(one) for one in value]
+    if isinstance(value, dict):
+        return {_writable(name): _writable(one) for name, one in value.items()}
+    return value
 
 
 def _summary(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 INDENT = "  "
 
+FETCHED = 4
+"""Gateways whose files are fetched at the same time: each file is held in memory."""
+
 LAST = 4096
 """Characters of an answer that its last line is looked for in."""
 
@@ -177,6 +180,7 @@ class _Written:
     def __init__(self, out: str | None, streams: Streams) -> None:
         self._out = out
         self._streams = streams
+        self._free = asyncio.Semaphore(FETCHED)
         self.codes: list[int] = []
         """The exit codes of what could not be written."""
 
@@ -186,7 +190,8 @@ class _Written:
             return
         try:
             os.makedirs(self._out, exist_ok=True)
-            await write_files(client, info, os.path.join(self._out, gateway.name), self._streams)
+            async with self._free:
+                await write_files(client, info, os.path.join(self._out, gateway.name), self._streams)
         except OSError as error:
             self._failed(gateway, CommandError(f"{self._out} cannot be made: {error.strerror}"))
         except CommandError as error:

@@ -150,14 +150,17 @@ def _host(system: bool | None, root: str | None) -> ServiceHost:
 
 
 def _project(invocation: Invocation, host: ServiceHost, id_: str | None, *, make: bool) -> PurePosixPath | None:
-    """The project that is named. An ordinary account means the one around the current folder, too."""
+    """The project that is named. An ordinary account means the one around the current folder, too.
+
+    It does not where the ID is that of a service, which has its project; nor where one is to be removed.
+    """
     if invocation.elsewhere is not None:
         invocation.refuse_elsewhere("a service is installed for a project's folder")
     if invocation.project is not None:
         if host.staged:
             return _absolute(invocation.project)
         return PurePosixPath(os.path.realpath(os.path.expanduser(invocation.project)))
-    if host.system or id_ is not None:
+    if host.system or (id_ is not None and not (make and all(one.id != id_ for one in host.services()))):
         return None
     return PurePosixPath(invocation.folder(make=make))
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import BinaryIO
 
+from engine.client.calls import MAX_FILE
 from engine.client.client import EngineClient
 from engine.models.runs import RunFile, RunInfo
 from engine.registry.runs import RUNS_FILE, RunFileParams
@@ -59,10 +60,15 @@ async def save_files(
         EngineUnreachable: There is no engine.
     """
     opened = await asyncio.to_thread(open_folder, folder)
+    room = MAX_FILE
     try:
         for file in run.files:
             begun(file)
             content = await client.call(RUNS_FILE, RunFileParams(run_id=run.id, name=file.name))
+            room -= len(content)
+            if room < 0:
+                too_much = OSError(errno.EFBIG, f"no run leaves more than {MAX_FILE:,} bytes")
+                raise NotWritten(f"{file.name} of run {run.id} was not written", too_much)
             try:
                 await asyncio.to_thread(write_file, opened, file.name, content)
             except OSError as error:

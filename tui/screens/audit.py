@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from typing import ClassVar
 
 import msgspec
+from msgspec.structs import replace
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -17,14 +18,14 @@ from textual.containers import Horizontal
 from textual.widgets import Input, Static
 
 from engine.models.engine import AuditCheck, AuditRecord
-from engine.registry.engine import AUDIT_LIST, AUDIT_VERIFY, AuditVerifyParams
+from engine.registry.engine import AUDIT_LIST, AUDIT_VERIFY, AuditParams, AuditVerifyParams
 from tui.actions import Scope, action, bindings, footer_hints
 from tui.background import in_place_of_the_last
 from tui.connection import EngineConnection, problems_told
 from tui.screens.dialogs import AskScreen, ReportScreen
 from tui.screens.full_screen import FullScreen
 from tui.screens.new_file import write_new
-from tui.text.audit_query import AuditSearch, parse_audit_search
+from tui.text.audit_query import parse_audit_search
 from tui.text.audit_record import DIGEST, VERIFIED_AT_ONCE, is_head, record_text
 from tui.text.formats import clock
 from tui.text.run_query import BadSearch
@@ -60,7 +61,7 @@ class AuditScreen(FullScreen[None]):
     def __init__(self, connection: EngineConnection) -> None:
         super().__init__()
         self._connection = connection
-        self._search = AuditSearch()
+        self._search = AuditParams()
         self._records: dict[int, AuditRecord] = {}
         self._next: int | None = None
         self._words = Input(placeholder="/ who:alice action:save since:today report", compact=True, id="audit-words")
@@ -178,7 +179,7 @@ class AuditScreen(FullScreen[None]):
 
     async def _load(self, before: int | None = None) -> None:
         """Read the first page in place of what is shown, or the next one behind it."""
-        page = await self._connection.client.call(AUDIT_LIST, self._search.page(PAGE, before))
+        page = await self._connection.client.call(AUDIT_LIST, replace(self._search, limit=PAGE, before=before))
         known = self._records if before is not None else {}
         self._records = known | {record.seq: record for record in page.records}
         self._next = page.next_before
@@ -234,7 +235,9 @@ class AuditScreen(FullScreen[None]):
         """Read what the search finds, the newest first, as far as one file takes it."""
         before, count = None, 0
         while True:
-            page = await self._connection.client.call(AUDIT_LIST, self._search.page(EXPORT_PAGE, before))
+            page = await self._connection.client.call(
+                AUDIT_LIST, replace(self._search, limit=EXPORT_PAGE, before=before)
+            )
             for record in page.records:
                 yield record
             before, count = page.next_before, count + len(page.records)

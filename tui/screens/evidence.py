@@ -10,7 +10,7 @@ from typing import Any
 from textual.app import App
 
 from engine.client.client import EngineClient
-from engine.evidence_check import NoEvidence, check
+from engine.evidence_check import CheckedEvidence, NoEvidence, check
 from engine.registry.evidence import EVIDENCE, EvidenceParams
 from tui.screens.dialogs import AskScreen
 from tui.screens.new_file import write_new
@@ -43,7 +43,7 @@ async def save_evidence(
             continue
         content = await client.call(EVIDENCE, EvidenceParams(run_id=run_id, name=name, inputs=True, output=True))
         try:
-            checked = await asyncio.to_thread(check, content)
+            checked = await asyncio.to_thread(_checked, content, run_id)
             await asyncio.to_thread(write_new, path, [content])
         except NoEvidence as error:
             tell(f"The engine's answer cannot be used: {error}")
@@ -53,6 +53,18 @@ async def save_evidence(
         else:
             tell(" ".join([f"evidence of run {run_id} is in {path}, SHA-256 {checked.sha256}", *checked.problems]))
             return
+
+
+def _checked(content: bytes, run_id: int) -> CheckedEvidence:
+    """Look at the evidence of a run.
+
+    Raises:
+        NoEvidence: It is none, or is about another run.
+    """
+    checked = check(content)
+    if not checked.problems and checked.evidence["run"]["id"] != run_id:
+        raise NoEvidence(f"It is about another run than {run_id}.")
+    return checked
 
 
 def _place(answer: str, name: str) -> tuple[str, bool]:

@@ -15,7 +15,7 @@ from textual.containers import Vertical
 from textual.screen import Screen
 
 from engine.client.answers import EngineError, EngineUnreachable
-from engine.models.metrics import GroupedBy, MetricGroup, MetricGroups
+from engine.models.metrics import CODE, OTHERS, RENDERS, GroupedBy, MetricGroup, MetricGroups
 from engine.models.runs import Outcome
 from engine.registry.metrics import METRICS_GROUPS, GroupParams
 from tui.actions import Scope, bindings, footer_hints
@@ -44,15 +44,6 @@ MOST = 500
 
 AGAIN_EVERY = 10.0
 """Seconds between two questions while the screen is open."""
-
-CODE = "(code)"
-"""The group of code that is no script."""
-
-MANY = frozenset({"(renders)", "(others)"})
-"""Groups of what is no single script."""
-
-REFUSED = "refused"
-"""The kind of failure of a request that the pool turned away; it has no run."""
 
 _USUAL = (("runs", 7), ("failed", 6), ("fail %", 7), ("p50", 7), ("p99", 7), ("last", 6))
 _WIDE = (
@@ -186,7 +177,7 @@ class FiguresScreen(FullScreen[int | None]):
                 return f"outcome:{group.name} {since}"
         if group.name == CODE:
             return f"name:< {since}"
-        return since if group.name in MANY else f"{_typed('script', group.name)} {since}"
+        return since if group.name in (RENDERS, OTHERS) else f"{_typed('script', group.name)} {since}"
 
     # What the engine says.
 

@@ -35,8 +35,11 @@ _COLUMNS = (Column("", 1), Column("answer", 18), Column("gateways"), Column("beg
 WAITING = "waiting"
 """Key of the row of gateways that have not answered yet."""
 
-SHOWN_LINES = 5_000
-"""Lines of one answer that the screen shows; the run history of its gateway has all."""
+SHOWN_LINES, SHOWN_TEXT = 5_000, 1 << 20
+"""Lines of one answer that the screen shows, and characters in all; the run history of its gateway has all."""
+
+BEGINS = 4096
+"""Characters of an answer that its first line is looked for in."""
 
 
 class FleetRunScreen(FullScreen[None]):
@@ -287,7 +290,7 @@ def _first_line(group: Group) -> str:
         return ""
     if run.has_value and run.value is not None and run.result is not None:
         return run.result
-    return next(iter(answer_text(run).splitlines()), "no output")
+    return next(iter(answer_text(run)[:BEGINS].splitlines()), "no output")
 
 
 def _text_rows(group: Group, width: int, *, whole: bool) -> Iterable[Row]:
@@ -303,11 +306,14 @@ def _text_rows(group: Group, width: int, *, whole: bool) -> Iterable[Row]:
         yield from unified_rows(group.difference, width)
         return
     yield Row("of", f" answer of {sanitise_line(group.names[0])}", tone="dim")
-    lines = answer_text(group.run).splitlines()
-    for number, line in enumerate(lines[:SHOWN_LINES]):
+    text = answer_text(group.run)
+    shown = text[:SHOWN_TEXT].splitlines()[:SHOWN_LINES]
+    for number, line in enumerate(shown):
         yield from _wrapped(line, width, str(number))
-    if len(lines) > SHOWN_LINES:
-        yield Row("more", f" and {len(lines) - SHOWN_LINES} more lines, in the run history of that gateway", tone="dim")
+    more = text.count("\n") + (not text.endswith("\n")) - len(shown) if text else 0
+    if more > 0 or len(text) > SHOWN_TEXT:
+        told = f" and {more:,} more lines" if more > 0 else " and more"
+        yield Row("more", f"{told}, in the run history of that gateway", tone="dim")
 
 
 def _wrapped(line: str, width: int, key: str) -> Iterable[Row]:

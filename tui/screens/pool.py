@@ -276,6 +276,7 @@ class PoolScreen(FullScreen[int | None]):
         problem = next((slot.problem for slot in pool.slots if slot.problem), None)
         sentences = [pool.rest_reason, *([f"{problem} See gatewright doctor."] if problem else [])]
         shown = sanitise_line(" ".join(filter(None, sentences)))
+        self._figures.show_rest(pool.rest_reason)
         self._reason.update(shown)
         self._reason.display = bool(shown)
 

@@ -4,47 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from types import MappingProxyType
+
+from msgspec.structs import replace
 
 from engine.registry.engine import AuditParams
 from tui.text.run_query import BadSearch, moment, query_words
 
 
-@dataclass(frozen=True, slots=True)
-class AuditSearch:
-    """Which records are wanted; nothing set wants all. Times are seconds since the epoch."""
-
-    who: str = ""
-    what: str = ""
-    action: str = ""
-    subject: str = ""
-    since: float | None = None
-    until: float | None = None
-    text: str = ""
-
-    def page(self, limit: int, before: int | None = None) -> AuditParams:
-        """Return the request for a page of these records, the first or the one before a record."""
-        return AuditParams(
-            limit=limit,
-            before=before,
-            who=self.who,
-            what=self.what,
-            action=self.action,
-            subject=self.subject,
-            since=self.since,
-            until=self.until,
-            text=self.text,
-        )
-
-
-def parse_audit_search(text: str, now: float | None = None) -> AuditSearch:
+def parse_audit_search(text: str, now: float | None = None) -> AuditParams:
     """Return the search that ``text`` means. Words without a key are wanted in action, subject or detail, all of them.
 
     Raises:
         BadSearch: A key or a value means nothing.
     """
-    found, loose = AuditSearch(), []
+    found, loose = AuditParams(), []
     for word in query_words(text):
         key, colon, value = word.partition(":")
         if not colon:
@@ -56,7 +30,7 @@ def parse_audit_search(text: str, now: float | None = None) -> AuditSearch:
     return replace(found, what=" ".join(filter(None, (found.what, *loose))))
 
 
-_KEYS: Mapping[str, Callable[[AuditSearch, str, float], AuditSearch]] = MappingProxyType(
+_KEYS: Mapping[str, Callable[[AuditParams, str, float], AuditParams]] = MappingProxyType(
     {
         "who": lambda search, value, _: replace(search, who=value),
         "what": lambda search, value, _: replace(search, what=f"{search.what} {value}".strip()),

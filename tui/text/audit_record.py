@@ -67,8 +67,8 @@ def _details(detail: Mapping[str, Any], action: str) -> Iterator[str]:
         yield str(outcome)
     if action == "run" and "runs" in known:
         yield from _counts(known)
-    if problem := known.pop("problem", ""):
-        yield str(problem)
+    sentences = [known.pop(key, "") for key in ("problem", "reason")]
+    yield from (str(one).removesuffix(".") for one in sentences if one)
     if "expires_at" in known and (until := known.pop("expires_at")) is not None:
         yield f"until {clock(until)}"
     if isinstance(level := known.get("isolation"), str):

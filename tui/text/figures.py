@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from typing import TYPE_CHECKING
 
@@ -180,6 +181,20 @@ def alert_text(alert: Alert) -> str:
     when = f"since {clock(alert.at)}" if alert.until is None else f"{clock(alert.at)} to {clock(alert.until)}"
     often = f" ({count(alert.count)} times)" if alert.count > 1 else ""
     return f"{alert.severity.value} {when}  {alert.message}{often}"
+
+
+def advice(judgement: Judgement, rest_reason: str) -> str:
+    """Return the recommendation without why slots rest, where that is shown already."""
+    said = judgement.recommendation
+    return said.replace(f"Slots rest for now: {rest_reason.rstrip('.')}.", "").strip() if rest_reason else said
+
+
+def cut_to(text: str, width: int, lines: int) -> str:
+    """Wrap a sentence; ``...`` says that there is more of it than so many lines take."""
+    wrapped = textwrap.wrap(text, max(width, 8), break_on_hyphens=False)
+    if len(wrapped) > lines:
+        wrapped[lines - 1] = f"{wrapped[lines - 1][: max(width, 8) - 4]} ..."
+    return "\n".join(wrapped[:lines])
 
 
 def errors_text(group: MetricGroup) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -25,6 +26,9 @@ ROOMY = 110
 ALERTS = 2
 """Lines of alerts; how many more there are stands in the last one."""
 
+SENTENCE = 2
+"""Lines of an alert and of the recommendation; the style sheet has them, too."""
+
 SPARKLINE = 18
 BAR = 8
 
@@ -39,6 +43,7 @@ class FiguresPane(Vertical):
         self._history: MetricHistory | None = None
         self._alerts: list[Alert] = []
         self._problem = ""
+        self._rest_reason = ""
         self._rate_title = TextLine(classes="figures--title")
         self._rate = TimePlot(empty="", whole=True, id="rate-plot")
         self._latency_title = TextLine(classes="figures--title")
@@ -67,6 +72,7 @@ class FiguresPane(Vertical):
 
     def on_resize(self) -> None:
         self._show()
+        self._show_alerts()
 
     def show_metrics(self, metrics: EngineMetrics, use: PoolUse | None) -> None:
         """Show figures of now; ``use`` is missing where the engine does not say."""
@@ -94,6 +100,12 @@ class FiguresPane(Vertical):
             self._alerts = alerts
             self._show_alerts()
 
+    def show_rest(self, reason: str) -> None:
+        """Take the reason for which slots rest, which is shown beside them: it is not said twice."""
+        if reason != self._rest_reason:
+            self._rest_reason = reason
+            self._show()
+
     def show_problem(self, sentence: str) -> None:
         """Say why there are no figures, in place of them."""
         self._metrics, self._problem = None, sanitise_line(sentence)
@@ -108,12 +120,17 @@ class FiguresPane(Vertical):
             self._advise("")
             return
         self._host.show(_host(metrics, self._use, self.size.width, blocks=blocks))
-        self._advise(f" {sanitise_line(metrics.judgement.recommendation)}")
+        self._advise(self._sentence(figures.advice(metrics.judgement, self._rest_reason)))
+
+    def _sentence(self, text: str) -> str:
+        """As much of it as there is room for."""
+        return textwrap.indent(figures.cut_to(sanitise_line(text), self.size.width - 2, SENTENCE), " ")
 
     def _advise(self, text: str) -> None:
         if text != self._advised:
             self._advised = text
             self._advice.update(text)
+            self._advice.set_class(not text, "-empty")
 
     def _show_alerts(self) -> None:
         shown = figures.shown_alerts(self._alerts)
@@ -122,7 +139,7 @@ class FiguresPane(Vertical):
             if place < len(shown):
                 alert, more = shown[place], len(shown) - ALERTS
                 last = f"   and {more} more" if more > 0 and place == ALERTS - 1 else ""
-                line.update(f" {sanitise_line(figures.alert_text(alert))}{last}")
+                line.update(self._sentence(f"{figures.alert_text(alert)}{last}"))
                 line.set_class(alert.until is None, "-lasts")
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from engine.models.engine import PoolInfo, SlotState
-from engine.models.metrics import Alert, AlertList, AlertSeverity, EngineMetrics
+from engine.models.metrics import REFUSED, Alert, AlertList, AlertSeverity, EngineMetrics
 from engine.registry.metrics import ALERTS
 from engine.services.events import EventBus
 from engine.services.metrics.judgement import error_rate
@@ -49,7 +49,7 @@ LONG_WAIT_MS = 5_000.0
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AlertCause:
     """What is wrong now."""
 
     kind: str
@@ -77,7 +77,7 @@ class AlertService:
         shown.sort(key=lambda one: -one.at)
         return AlertList(alerts=shown, total=self._total, suppressed=self._suppressed)
 
-    def notice(self, findings: Iterable[Finding]) -> None:
+    def notice(self, findings: Iterable[AlertCause]) -> None:
         """Take everything that is wrong now: what is not among it is over."""
         found = {finding.kind: finding for finding in findings}
         for finding in found.values():
@@ -88,7 +88,7 @@ class AlertService:
             log.info("alert is over: %s", ended.message)
             self._events.publish("alert", ended)
 
-    def _noticed(self, finding: Finding) -> None:
+    def _noticed(self, finding: AlertCause) -> None:
         self._total += 1
         before = self._lasting.get(finding.kind)
         again = before or self._just_over(finding.kind)
@@ -113,12 +113,12 @@ class AlertService:
         return None
 
 
-def findings_of(metrics: EngineMetrics, pool: PoolInfo, troubles: Iterable[Finding]) -> Iterator[Finding]:
+def findings_of(metrics: EngineMetrics, pool: PoolInfo, troubles: Iterable[AlertCause]) -> Iterator[AlertCause]:
     """Yield what is wrong: by the figures of the last minute, by the state of the pool, and what others found."""
     minute, busy = metrics.last_minute, metrics.busy_percent
     if busy > BUSY:
         severity = AlertSeverity.CRITICAL if busy > VERY_BUSY else AlertSeverity.WARNING
-        yield Finding(
+        yield AlertCause(
             "utilisation",
             severity,
             f"The slots were busy for {busy:.0f} % of the last minute: "
@@ -126,14 +126,14 @@ def findings_of(metrics: EngineMetrics, pool: PoolInfo, troubles: Iterable[Findi
         )
     rate = error_rate(minute)
     if rate is not None and rate > FAILING and minute.successful + minute.failed > FEW:
-        yield Finding(
+        yield AlertCause(
             "failures",
             AlertSeverity.WARNING,
             f"{rate:.0f} % of the runs of the last minute failed: gatewright stats --by error says how.",
         )
     timed = sum(minute.outcomes.values()) - minute.cancelled
     if minute.p95_ms is not None and minute.p95_ms > SLOW_MS and min(timed, minute.dispatched) >= TIMED:
-        yield Finding(
+        yield AlertCause(
             "latency",
             AlertSeverity.WARNING,
             f"{'One run in twenty' if timed >= 20 else f'One of {timed} runs'} took {minute.p95_ms / 1000:.1f} s "
@@ -142,14 +142,14 @@ def findings_of(metrics: EngineMetrics, pool: PoolInfo, troubles: Iterable[Findi
     if minute.waits_timed_out or (minute.max_wait_ms or 0.0) > LONG_WAIT_MS:
         waited = f"{(minute.max_wait_ms or 0.0) / 1000:.1f} s"
         vain = f", {minute.waits_timed_out} of them in vain" if minute.waits_timed_out else ""
-        yield Finding(
+        yield AlertCause(
             "waits",
             AlertSeverity.WARNING,
             f"Runs waited up to {waited} for a slot in the last minute{vain}: "
             "enlarge the pool, or shorten the scripts.",
         )
-    if refused := minute.outcomes.get("refused"):
-        yield Finding(
+    if refused := minute.outcomes.get(REFUSED):
+        yield AlertCause(
             "refused",
             AlertSeverity.CRITICAL,
             f"{refused} {'run was' if refused == 1 else 'runs were'} turned away in the last minute: "
@@ -159,12 +159,12 @@ def findings_of(metrics: EngineMetrics, pool: PoolInfo, troubles: Iterable[Findi
     yield from troubles
 
 
-def _of_pool(pool: PoolInfo) -> Iterator[Finding]:
+def _of_pool(pool: PoolInfo) -> Iterator[AlertCause]:
     failed = [slot for slot in pool.slots if slot.state is SlotState.FAILED]
     if failed:
         severity = AlertSeverity.CRITICAL if len(failed) == len(pool.slots) else AlertSeverity.WARNING
         why = next((slot.problem for slot in failed if slot.problem), "") or "it cannot start"
-        yield Finding(
+        yield AlertCause(
             "slots",
             severity,
             f"{len(failed)} of {len(pool.slots)} slots cannot run anything ({why.rstrip('.')}): "
@@ -172,7 +172,7 @@ def _of_pool(pool: PoolInfo) -> Iterator[Finding]:
         )
     if pool.resting:
         slots = "1 slot rests" if pool.resting == 1 else f"{pool.resting} slots rest"
-        yield Finding(
+        yield AlertCause(
             "yielding",
             AlertSeverity.WARNING,
             f"{slots} so that the gateway has room: {pool.rest_reason.rstrip('.')}. They come back by themselves.",

@@ -17,13 +17,12 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from engine.models.metrics import GroupedBy, MetricGroup, MetricGroups, MetricHistory, MetricPoint, UseFigures
+from engine.models.metrics import OTHERS, GroupedBy, MetricGroup, MetricGroups, MetricHistory, MetricPoint, UseFigures
 from engine.models.runs import Outcome
 from engine.pool.pool import Pool
 from engine.registry.metrics import METRICS_GROUPS, METRICS_HISTORY
 from engine.services.operations import implements
 from engine.services.runs.metrics import (
-    OTHERS,
     US,
     Cut,
     GroupKey,
@@ -48,7 +47,7 @@ from store.state.metrics import (
     EndedRun,
     GroupRow,
     MetricRecords,
-    Part,
+    SpanRange,
     SpanRow,
     merged_groups,
     merged_spans,
@@ -192,7 +191,7 @@ class MetricHistoryService:
         first = last - (count - 1) * step
         level = max(one for one in (MINUTE, TEN_MINUTES, HOUR) if step % one == 0)
         async with self._writing:
-            rows = await self._records.spans(Part(level, first, last + step))
+            rows = await self._records.spans(SpanRange(level, first, last + step))
             rows += [minute for minute, _ in self._pending(now) if minute.at >= first]
         found: dict[int, list[SpanRow]] = {}
         for row in rows:
@@ -250,7 +249,7 @@ class MetricHistoryService:
         for listener in self.listeners:
             try:
                 listener(*made)
-            except Exception:  # whoever listens must not cost the figures
+            except Exception:  # a listener must not cost the figures
                 log.exception("a listener to the figures failed")
         self._minutes.append(made)
         if len(self._minutes) > MOST_PENDING:
@@ -340,7 +339,7 @@ def step_of(hours: float, points: int) -> int:
     return fitting or -int(-least // DAY) * DAY
 
 
-def cover(since: int, until: float) -> tuple[list[Part], int]:
+def cover(since: int, until: float) -> tuple[list[SpanRange], int]:
     """Return the longest spans that cover a time, without what is not kept, and when they begin.
 
     Spans of ten minutes are kept for two days only: what began earlier begins with an hour.
@@ -352,11 +351,11 @@ def cover(since: int, until: float) -> tuple[list[Part], int]:
     for step, longer in ((TEN_MINUTES, HOUR), (HOUR, DAY)):
         edge = min(end, -(-begin // longer) * longer)
         if begin < edge:
-            parts.append(Part(step, begin, edge))
+            parts.append(SpanRange(step, begin, edge))
             begin = edge
     # The spans that go on hold all that there is of them.
     if begin < end:
-        parts.append(Part(DAY, begin, -(-end // DAY) * DAY))
+        parts.append(SpanRange(DAY, begin, -(-end // DAY) * DAY))
     return parts, since
 
 

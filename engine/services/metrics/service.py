@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from engine.models.metrics import EngineMetrics, HostFigures, Judgement, RunFigures, UseFigures
 from engine.pool.pool import Pool
 from engine.registry.metrics import METRICS
-from engine.services.metrics.alerts import AlertService, Finding, findings_of
+from engine.services.metrics.alerts import AlertCause, AlertService, findings_of
 from engine.services.metrics.judgement import judge
 from engine.services.operations import implements
 from engine.services.runs.metrics import RunMetrics, RunTotals, milliseconds
@@ -25,7 +25,7 @@ class MetricsService:
         runs: RunMetrics,
         meter: UsageMeter,
         alerts: AlertService,
-        troubles: Callable[[], Iterable[Finding]],
+        troubles: Callable[[], Iterable[AlertCause]],
         judged: Callable[[Judgement], None],
     ) -> None:
         """Put the figures together.

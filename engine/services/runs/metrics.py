@@ -20,12 +20,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple, overload
 
+from engine.models.metrics import CODE, OTHERS, REFUSED, RENDERS
 from engine.models.runs import Outcome, RunKind
 
 WINDOW = 60
 """Seconds of the sliding minute. The one that has begun is one of them."""
-
-REFUSED = "refused"
 
 US = 1_000_000
 
@@ -122,14 +121,6 @@ class RunTotals:
 
 MOST_GROUPS = 2_000
 """Different scripts, callers and outcomes together in one minute. What is more counts as ``OTHERS``."""
-
-OTHERS = "(others)"
-
-CODE = "(code)"
-"""Where runs of code that is no script are counted."""
-
-RENDERS = "(renders)"
-"""Where batches of macros are counted."""
 
 
 class GroupKey(NamedTuple):

@@ -35,6 +35,11 @@ LOG_PATIENCE = 5.0
 
 COMING_BACK = "They come back step by step, since the host has room again."
 
+EASING = "The host is pressed less; they come back when its figures have been well below the limits for a while."
+
+SAID_FOR = 60.0
+"""Seconds for which the reason names the same figures, so that a figure that moves does not make an event each time."""
+
 log = logging.getLogger(__name__)
 
 
@@ -120,6 +125,7 @@ class YieldService:
         self._problem: str | None = None
         self._resting = 0
         self._reason = ""
+        self._said_at = clock()
 
     @property
     def problems(self) -> list[str]:
@@ -152,8 +158,11 @@ class YieldService:
 
     def _apply(self, resting: int, pressure: Pressure) -> None:
         before, self._resting = self._resting, resting
-        if resting != before:
-            self._reason = pressure.sentence if resting > before else COMING_BACK if resting else ""
+        now = self._clock()
+        reason = pressure.sentence or (COMING_BACK if pressure.calm or resting < before else EASING) if resting else ""
+        fixed = (COMING_BACK, EASING, "")
+        if resting != before or reason in fixed or self._reason in fixed or now - self._said_at >= SAID_FOR:
+            self._reason, self._said_at = reason, now
         self._pool.rest(resting, self._reason)  # without a change too: one that had failed may run again
         if resting == before:
             return
