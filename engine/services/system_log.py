@@ -15,6 +15,9 @@ from pathlib import Path
 AUTHPRIV, NOTICE = 10, 5
 """Facility and severity (RFC 3164, section 4.1.1)."""
 
+LONGEST_NAME = 200
+"""Characters of a run's name: no log takes a line of any length, and the head must come."""
+
 TAG = "gatewright-audit"
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -37,7 +40,7 @@ class SystemLog:
         """Send a head; return whether it was taken. ``run``: the ADMIN run before which it is sent."""
         now = time.localtime()
         stamp = f"{MONTHS[now.tm_mon - 1]} {now.tm_mday:2} {now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02}"
-        before = f" before {json.dumps(run)}" if run else ""
+        before = f" before {json.dumps(run[:LONGEST_NAME])}" if run else ""
         text = f"project {self._project} record {seq} head {sha256}{before}"
         data = f"<{AUTHPRIV << 3 | NOTICE}>{stamp} {TAG}[{os.getpid()}]: {text}".encode()
         try:

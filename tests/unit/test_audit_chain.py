@@ -130,7 +130,7 @@ def test_exported_files_are_verified_together_and_without_an_engine(folder: Path
         check_files([str(folder.parent)], "")
 
 
-@pytest.mark.parametrize("kind", ["changed", "removed", "moved", "torn", "no JSON"])
+@pytest.mark.parametrize("kind", ["changed", "removed", "moved", "torn", "no JSON", "told otherwise", "no number"])
 def test_harm_to_an_exported_file_is_named(folder: Path, kind: str) -> None:
     file, found = next(lines(folder))
     if kind == "changed":
@@ -141,6 +141,12 @@ def test_harm_to_an_exported_file_is_named(folder: Path, kind: str) -> None:
         found[4], found[5] = found[5], found[4]
     elif kind == "torn":
         found[-1] = found[-1][:40]
+    elif kind == "told otherwise":  # the hash is of the text that is kept, a reader reads the other one
+        record = json.loads(found[4])
+        text = json.dumps(record["detail"], sort_keys=True)
+        found[4] = json.dumps({**record, "detail": {"sha256": "cd"}, "detail_text": text}) + "\n"
+    elif kind == "no number":
+        found[4] = found[4].replace('"seq": 5', '"seq": 1e999')
     else:
         found[4] = "[" * 100_000 + "\n"
     file.write_text("".join(found))
@@ -148,5 +154,7 @@ def test_harm_to_an_exported_file_is_named(folder: Path, kind: str) -> None:
         "changed": "Audit record 5 was changed.", "removed": "Audit record 5 is missing.",
         "moved": "Audit record 5 is not in its place: record 6 stands there.",
         "torn": f"line {PAGE} is no audit record.", "no JSON": "line 5 is no audit record.",
+        "told otherwise": "line 5 has another detail than its detail_text says.",
+        "no number": "line 5 is no audit record.",
     }  # fmt: skip
     assert check_files([str(folder)], "").problem == f"{file.name}: {sentence[kind]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from engine.api.exposition import encoded
 from engine.models.metrics import CODE, OTHERS, RENDERS, GroupedBy, MetricGroup, MetricPoint
 from engine.models.runs import Outcome, RunKind
-from engine.services.metrics.history import MOST_PENDING, MetricHistoryService, cover, step_of
+from engine.services.metrics.history import LEAD, MOST_PENDING, MetricHistoryService, cover, step_of, until_cut
 from engine.services.runs.metrics import MOST_GROUPS, GroupKey, RunMetrics, script_of
 from engine.services.usage import Usage, Use
 from store.errors import LowDisk
@@ -261,6 +262,35 @@ async def test_a_run_that_ended_with_its_engine_is_a_failure_without_a_duration(
     assert (failures.name, failures.total, failures.p50_ms, failures.average_ms) == ("interrupted", 1, None, None)
 
 
+@given(st.floats(NOON, NOON + HOUR))
+def test_counts_are_taken_shortly_before_a_minute_ends(now: float) -> None:
+    seconds = until_cut(now)
+    assert 0 < seconds <= MINUTE
+    assert MINUTE - 2 * LEAD < (now + seconds) % MINUTE < MINUTE
+
+
+async def test_repeated_runs_of_a_minute_are_counted_again_with_their_first_one(
+    state: StateDB, counted: Counted
+) -> None:
+    counted.wait(10.0)
+    for _ in range(3):
+        counted.wait(until_cut(counted.now))
+        await counted.history.keep(None)
+        counted.wait(0.011)  # the first one of the next minute ends at once
+        counted.run(duration=0.001)
+    at = counted.now
+    await state.apply([], [], [record(1, at, duration=0.001)])
+    repeated = CondensedRow(
+        run_id=1, runs=500, failures=0, shortest=0.001, total=0.5, longest=0.001, first_at=at, last_at=at + 40,
+        last_id=500, inputs="{}", ids="[[2, 500]]",
+    )  # fmt: skip
+    await state.note_condensed([repeated], [])
+    after = Counted(state, at + 50.0)  # the one before was killed
+    await after.history.recover()
+    found = [(point.at - NOON, point.total) for point in await after.points() if point.total]
+    assert found == [(60, 1), (120, 1), (180, 500)]
+
+
 async def test_records_of_before_the_figures_are_counted_page_by_page(
     state: StateDB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,6 +304,79 @@ async def test_records_of_before_the_figures_are_counted_page_by_page(
     await after.history.recover()
     assert sum(point.total for point in await after.points(720.0, 30)) == 50
     assert [one.total for one in await after.groups(hours=720.0)] == [50]
+
+
+class Killed(BaseException):
+    """Stands for the end of a process between two statements."""
+
+
+class Mortal:
+    """Engines on one state, one after the other, each of which may end at any moment."""
+
+    def __init__(self, state: StateDB, chance: random.Random) -> None:
+        self.state = state
+        self.recorded = 0
+        self._chance = chance
+        self._add = state.metrics.add
+
+    async def add(self, *given: Any) -> None:
+        """Add figures in place of ``MetricRecords.add``; at times the process ends before it, or after."""
+        for act in (None, self._add, None):
+            if act is not None:
+                await act(*given)
+            elif self._chance.random() < 0.1:
+                raise Killed
+
+    async def begun(self, now: float) -> Counted:
+        while True:
+            engine = Counted(self.state, now)
+            try:
+                await engine.history.recover()
+            except Killed:
+                now += 0.5
+            else:
+                return engine
+
+    async def record(self, at: float, outcome: str = "ok") -> None:
+        self.recorded += 1
+        await self.state.apply([], [], [record(self.recorded, at, outcome=outcome, duration=0.1)])
+
+    async def step(self, engine: Counted) -> Counted:
+        """Let something happen; return the engine that is there then."""
+        what = self._chance.random()
+        if what < 0.7:
+            engine.wait(self._chance.random() * 9)
+            outcome = self._chance.choice([Outcome.OK, Outcome.SCRIPT_ERROR, Outcome.CANCELLED])
+            engine.run(outcome=outcome)
+            await self.record(engine.now, outcome)
+            return engine
+        try:
+            if what < 0.9:
+                await engine.minute()
+                return engine
+            if what < 0.95:
+                await engine.history.close()
+        except Killed:
+            pass
+        return await self.begun(engine.now + 1.0)
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_figures_are_those_of_the_records_whenever_an_engine_is_killed(
+    state: StateDB, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr("engine.services.metrics.history.AT_ONCE", 3)
+    monkeypatch.setattr("engine.services.metrics.history.PAUSE", 0.0)
+    mortal = Mortal(state, random.Random(seed))
+    monkeypatch.setattr(state.metrics, "add", mortal.add)
+    for number in range(20):  # what was there before figures were kept
+        await mortal.record(NOON - 5_000 + number * 70)
+    engine = await mortal.begun(NOON)
+    for _ in range(60):
+        engine = await mortal.step(engine)
+    assert [one.total for one in await engine.groups(hours=24.0)] == [mortal.recorded]
+    assert [one.total for one in await engine.groups(GroupedBy.CALLER, 24.0)] == [mortal.recorded]
+    assert sum(point.total for point in await engine.points(24.0, 100)) == mortal.recorded
 
 
 async def test_records_that_cannot_be_counted_yet_are_counted_later_and_minutes_wait(

@@ -146,3 +146,8 @@ def test_a_projects_folder_cannot_forge_a_line(log: socket.socket, tmp_path: Pat
     line = log.recv(4096).decode()
     assert "\n" not in line
     assert '"/srv/a\\"\\n<85>x"' in line
+
+
+def test_a_runs_name_cannot_keep_its_head_from_coming(log: socket.socket, tmp_path: Path) -> None:
+    assert SystemLog(tmp_path / "log", Path("/srv/plant")).send(7, "a" * 64, f"#7 {'ü' * 1_000_000}")
+    assert received(log)[:2] == (7, "a" * 64)

@@ -130,15 +130,28 @@ def _pages(file: Path) -> Iterator[list[Record]]:
         yield page
 
 
+def _read(text: str) -> dict[str, object]:
+    """Return what an export has for the detail beside its text: as ``AuditRow.details`` reads it."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    return found if isinstance(found, dict) else {"text": text}
+
+
 def _record(line: str, number: int) -> Record:
     try:
         found = json.loads(line)
         detail = found.get("detail_text")
+        if detail is not None and json.dumps(found["detail"], sort_keys=True) != json.dumps(
+            _read(str(detail)), sort_keys=True
+        ):
+            raise _BadLine(f"line {number} has another detail than its detail_text says.")
         return (
             int(found["seq"]), float(found["at"]), str(found["actor"]), int(found["uid"]), str(found["source"]),
             str(found["action"]), str(found["subject"]),
             json.dumps(found["detail"], sort_keys=True) if detail is None else str(detail),
             str(found["prev"]), str(found["sha256"]),
         )  # fmt: skip
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         raise _BadLine(f"line {number} is no audit record.") from None

@@ -66,6 +66,13 @@ STEPS = (
 MOST_PENDING = 60
 """Minutes that wait in memory while the database cannot be written. With more of them, the two oldest become one."""
 
+LEAD = 0.01
+"""Seconds before the end of a minute at which its counts are taken.
+
+Repeated runs of a minute are in the record of the first of them. If that one were counted with the minute before, a
+kill would cost all that follow it: what is counted again is chosen by the end of the run that has the record.
+"""
+
 AT_ONCE = 5_000
 """Records of runs that are counted again in one go."""
 
@@ -141,8 +148,7 @@ class MetricHistoryService:
         recovery = asyncio.create_task(self.recover(), name="figures of before")
         try:
             while True:
-                now = self._clock()
-                await asyncio.sleep(min(MINUTE, MINUTE - now % MINUTE + 0.01))
+                await asyncio.sleep(until_cut(self._clock()))
                 try:
                     await self.keep(await self._meter.usage())
                 except Exception:  # a mistake of ours must not end the counting
@@ -251,10 +257,10 @@ class MetricHistoryService:
             self._minutes[:2] = [(merged_spans((one, other)), _merged([*some, *more], one.at))]
 
     def _minute(self, cut: Cut, now: float, usage: Usage | None) -> tuple[SpanRow, list[GroupRow]]:
-        # Of the minute in which it began: a host that was suspended begins when it is at work again, and by a clock
+        # Of the minute that has most of it: a host that was suspended begins when it is at work again, and by a clock
         # that was set back it began no later than now.
         begun = min(max(self._cut_at, now - MINUTE), now)
-        at = int(begun // MINUTE) * MINUTE
+        at = int((begun + now) / 2 // MINUTE) * MINUTE  # each is taken shortly before a minute ends, or after
         span, groups = rows_of(at, cut.groups, cut.waits)
         slots = cut.waits.slots
         span = replace(span, busy=min(slots, cut.waits.busy), slots=slots, size=self._pool.size)
@@ -316,6 +322,11 @@ class MetricHistoryService:
             await self._records.add(minutes, groups, after, self._began)
             await asyncio.sleep(PAUSE)
         self._through = max(self._through, after)
+
+
+def until_cut(now: float) -> float:
+    """Return after how many seconds the counts are taken next."""
+    return (MINUTE - LEAD - now) % MINUTE or MINUTE
 
 
 def step_of(hours: float, points: int) -> int:
