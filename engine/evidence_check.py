@@ -98,7 +98,7 @@ def sealed(body: Part) -> bytes:
 
 
 def check(data: bytes) -> CheckedEvidence:
-    """Look whether a file is what was made, and whether its parts belong together.
+    """Check that a file is what was made, and that its parts belong together.
 
     Raises:
         NoEvidence: It cannot be read as evidence at all.

@@ -45,7 +45,7 @@ class CommonTexts:
         self._hashes[path] = sha256
 
     def keep(self, paths: Collection[str]) -> None:
-        """Write down what was noted, of these scripts alone.
+        """Save the notes of these scripts alone.
 
         Raises:
             OSError: It cannot be written, or the folder is another account's; then these texts count as never seen.

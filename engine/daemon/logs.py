@@ -194,7 +194,7 @@ class EngineLog(RotatingFileHandler):
 
 
 def reads_stderr(environ: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether the journal reads this process's stderr (systemd.exec(5), JOURNAL_STREAM)."""
+    """Return True if the journal reads this process's stderr (systemd.exec(5), JOURNAL_STREAM)."""
     try:
         info = os.fstat(2)
     except OSError:

@@ -376,7 +376,7 @@ def _options(command: Decorated, *, elsewhere: bool) -> Decorated:
         shell_complete=projects,
         is_eager=True,  # what a path means depends on it
         expose_value=False,
-        callback=_keep_project,
+        callback=_keep,
         help="The project's folder, or a shared project's ID; else the folder around the current one.",
     )
     gateway = click.option(
@@ -386,7 +386,7 @@ def _options(command: Decorated, *, elsewhere: bool) -> Decorated:
         shell_complete=gateway_names,
         is_eager=True,
         expose_value=False,
-        callback=_keep_gateway,
+        callback=_keep,
         help=f"A gateway of yours: gatewright gateways list (or {GATEWAY}).",
     )
     url = click.option(
@@ -395,7 +395,7 @@ def _options(command: Decorated, *, elsewhere: bool) -> Decorated:
         metavar="URL",
         is_eager=True,
         expose_value=False,
-        callback=_keep_url,
+        callback=_keep,
         help=f"An engine elsewhere: https://HOST:PORT (or {URL}).",
     )
     token_file = click.option(
@@ -405,7 +405,7 @@ def _options(command: Decorated, *, elsewhere: bool) -> Decorated:
         shell_complete=host_files,
         is_eager=True,
         expose_value=False,
-        callback=_keep_token_file,
+        callback=_keep,
         help=f"Holds the token for --url; closed to other accounts (or {TOKEN_FILE}).",
     )
     ca_file = click.option(
@@ -415,7 +415,7 @@ def _options(command: Decorated, *, elsewhere: bool) -> Decorated:
         shell_complete=host_files,
         is_eager=True,
         expose_value=False,
-        callback=_keep_ca_file,
+        callback=_keep,
         help=f"Certificates of the authorities to trust for --url; else the system's (or {CA_FILE}).",
     )
     as_json = click.option(
@@ -441,29 +441,10 @@ def _keep_open(ctx: click.Context, _: click.Parameter, value: str | None) -> Non
         ctx.ensure_object(Invocation).open_script = value
 
 
-def _keep_project(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
-    if value is not None:
-        ctx.ensure_object(Invocation).project = value
-
-
-def _keep_gateway(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
-    if value is not None:
-        ctx.ensure_object(Invocation).gateway = value
-
-
-def _keep_url(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
-    if value is not None:
-        ctx.ensure_object(Invocation).url = value
-
-
-def _keep_token_file(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
-    if value is not None:
-        ctx.ensure_object(Invocation).token_file = value
-
-
-def _keep_ca_file(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
-    if value is not None:
-        ctx.ensure_object(Invocation).ca_file = value
+def _keep(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
+    """Note what an option names in the field that has its name."""
+    if value is not None and option.name is not None:
+        setattr(ctx.ensure_object(Invocation), option.name, value)
 
 
 def _keep_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:

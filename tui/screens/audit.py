@@ -125,13 +125,13 @@ class AuditScreen(FullScreen[None]):
         self._search_again(self._load)
 
     def action_verify_audit(self) -> None:
-        in_place_of_the_last(self, "work", self._told, self._verify, "")
+        in_place_of_the_last(self, "work", self.told, self._verify, "")
 
     def action_compare_head(self) -> None:
-        in_place_of_the_last(self, "work", self._told, self._compare_head)
+        in_place_of_the_last(self, "work", self.told, self._compare_head)
 
     def action_export_audit(self) -> None:
-        in_place_of_the_last(self, "work", self._told, self._export)
+        in_place_of_the_last(self, "work", self.told, self._export)
 
     def action_stop_audit(self) -> None:
         """Stop what goes on."""
@@ -167,10 +167,6 @@ class AuditScreen(FullScreen[None]):
 
     async def _searched(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
         with problems_told(self._show_refusal):
-            await work(*args)
-
-    async def _told(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
-        with problems_told(self.notify_error):
             await work(*args)
 
     async def _load_soon(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 from textual import on
@@ -24,7 +23,7 @@ from engine.registry.defaults import DEFAULTS_DECIDE, DEFAULTS_DIFF, DEFAULTS_LI
 from engine.registry.scripts import ScriptParams
 from tui.actions import Scope, action, bindings, footer_hints
 from tui.background import in_background, in_place_of_the_last
-from tui.connection import EngineConnection, problems_told
+from tui.connection import EngineConnection
 from tui.screens.full_screen import FullScreen
 from tui.text.labels import STATES
 from tui.text.sanitise import sanitise_line
@@ -64,7 +63,7 @@ class DefaultsScreen(FullScreen[None]):
 
     def on_mount(self) -> None:
         self.set_focus(self.query_one("#defaults RowList"))
-        in_background(self, "defaults", self._told, self._load)
+        in_background(self, "defaults", self.told, self._load)
 
     # Actions.
 
@@ -83,7 +82,7 @@ class DefaultsScreen(FullScreen[None]):
             self._decide(script, DefaultChoice.KEEP)
 
     def action_restore_missing(self) -> None:
-        in_background(self, "defaults", self._told, self._restore)
+        in_background(self, "defaults", self.told, self._restore)
 
     def action_read_difference(self) -> None:
         """From the scripts to the difference, whose lines can then be moved through, and back."""
@@ -95,7 +94,7 @@ class DefaultsScreen(FullScreen[None]):
 
     @on(RowList.Moved, "#defaults RowList")
     def _moved(self) -> None:
-        in_place_of_the_last(self, "difference", self._told, self._compare)
+        in_place_of_the_last(self, "difference", self.told, self._compare)
 
     @on(RowList.Chosen, "#defaults RowList")
     def _chosen(self, event: RowList.Chosen) -> None:
@@ -103,13 +102,9 @@ class DefaultsScreen(FullScreen[None]):
         self.action_read_difference()
 
     def on_engine_connected(self) -> None:
-        in_background(self, "defaults", self._told, self._load)
+        in_background(self, "defaults", self.told, self._load)
 
     # The engine.
-
-    async def _told(self, work: Callable[[], Awaitable[None]]) -> None:
-        with problems_told(self.notify_error):
-            await work()
 
     async def _load(self) -> None:
         await self._show(await self._connection.client.call(DEFAULTS_LIST))
@@ -137,7 +132,7 @@ class DefaultsScreen(FullScreen[None]):
                 taken if choice is DefaultChoice.TAKE else f"kept yours: {path} is offered again when it changes"
             )
 
-        in_background(self, "defaults", self._told, decide)
+        in_background(self, "defaults", self.told, decide)
 
     async def _show(self, found: DefaultScripts) -> None:
         self._found = found

@@ -5,7 +5,7 @@ The look is a dialog of its own, ``PreviewScreen``.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 
 from rich.text import Text
@@ -117,7 +117,7 @@ class DiffScreen(FullScreen[None]):
         else:
             number = self._going_on
             in_background(
-                self, "stop", self._told, lambda: self._connection.client.call(TASKS_CANCEL, TaskParams(task_id=number))
+                self, "stop", self.told, lambda: self._connection.client.call(TASKS_CANCEL, TaskParams(task_id=number))
             )
 
     def action_mark(self) -> None:
@@ -180,10 +180,6 @@ class DiffScreen(FullScreen[None]):
                 answer = await client.apply_diff(DiffRequest(decisions=decisions))
                 self._tell(answer.outcomes)
                 self.action_scan()
-
-    async def _told(self, work: Callable[[], Awaitable[object]]) -> None:
-        with problems_told(self.notify_error):
-            await work()
 
     def _marking(self, mark: Callable[[DiffPlace], bool]) -> None:
         place = self._place

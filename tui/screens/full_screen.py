@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from textual import events
@@ -40,6 +41,13 @@ class FullScreen(Screen[Result]):
     def notify_error(self, text: str) -> None:
         """Tell the user what did not work."""
         self.notify(sanitise_line(text), severity="error", timeout=8, markup=False)
+
+    async def told(self, work: Callable[..., Awaitable[object]], *args: object) -> None:
+        """Do ``work``; what the engine refuses, or that it is away, is told to the user."""
+        from tui.connection import problems_told  # not for the first picture
+
+        with problems_told(self.notify_error):
+            await work(*args)
 
     def on_resize(self, event: events.Resize) -> None:
         self.too_small.judge(event.size)

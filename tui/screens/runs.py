@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual import events, on
@@ -24,7 +24,7 @@ from engine.registry.runs import (
 )
 from tui.actions import Scope, bindings, footer_hints
 from tui.background import in_background, in_place_of_the_last
-from tui.connection import EngineConnection, problems_told
+from tui.connection import EngineConnection
 from tui.messages import ModeChanged, RunChanged
 from tui.screens.comparison import ComparisonScreen
 from tui.screens.dialogs import AskScreen
@@ -99,7 +99,7 @@ class RunsScreen(FullScreen[int | None]):
     def on_mount(self) -> None:
         self._show_mode()
         self._to_table()
-        in_place_of_the_last(self, "search", self._told, self._load)
+        in_place_of_the_last(self, "search", self.told, self._load)
 
     # What is typed.
 
@@ -112,7 +112,7 @@ class RunsScreen(FullScreen[int | None]):
             self._show_remark(str(error))
             return
         self._show_remark("")
-        in_place_of_the_last(self, "search", self._told, self._load_soon)
+        in_place_of_the_last(self, "search", self.told, self._load_soon)
 
     @on(Input.Submitted)
     def _words_done(self, event: Input.Submitted) -> None:
@@ -139,7 +139,7 @@ class RunsScreen(FullScreen[int | None]):
 
     def action_replay_run(self) -> None:
         if (run := self._run) is not None:
-            in_background(self, "replay", self._told, self._replay, run, self._mode())
+            in_background(self, "replay", self.told, self._replay, run, self._mode())
 
     async def action_compare_run(self) -> None:
         """The first time it marks a run, the second time it compares that one with the run under the cursor."""
@@ -153,7 +153,7 @@ class RunsScreen(FullScreen[int | None]):
             self._marked = None
             self._show_remark("")
         else:
-            in_background(self, "compare", self._told, self._compare, *sorted((self._marked, run.id)))
+            in_background(self, "compare", self.told, self._compare, *sorted((self._marked, run.id)))
         self._refresh_rows()
 
     def action_audit(self) -> None:
@@ -164,7 +164,7 @@ class RunsScreen(FullScreen[int | None]):
     def action_save_evidence(self) -> None:
         if (run := self._run) is not None:
             client = self._connection.client
-            in_background(self, "evidence", self._told, save_evidence, self.app, client, run.id, self._tell)
+            in_background(self, "evidence", self.told, save_evidence, self.app, client, run.id, self._tell)
 
     def action_leave_runs(self) -> None:
         if self._words.has_focus:
@@ -182,7 +182,7 @@ class RunsScreen(FullScreen[int | None]):
         event.stop()
         self._show_detail()
         if self._next is not None and event.row_list.cursor >= len(event.row_list.rows) - 1:
-            in_place_of_the_last(self, "search", self._told, self._load, self._next)
+            in_place_of_the_last(self, "search", self.told, self._load, self._next)
 
     # What the engine says.
 
@@ -194,14 +194,10 @@ class RunsScreen(FullScreen[int | None]):
             self._refresh_rows()
 
     def on_engine_connected(self) -> None:
-        in_place_of_the_last(self, "search", self._told, self._load)
+        in_place_of_the_last(self, "search", self.told, self._load)
 
     def on_mode_changed(self, message: ModeChanged) -> None:
         self._show_mode(message.mode)
-
-    async def _told(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
-        with problems_told(self.notify_error):
-            await work(*args)
 
     async def _load_soon(self) -> None:
         await asyncio.sleep(SEARCH_AFTER)

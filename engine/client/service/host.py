@@ -139,7 +139,7 @@ class ServiceHost:
         return None
 
     def lingers(self) -> bool:
-        """Tell whether the caller's manager goes on without a login."""
+        """Return True if the caller's manager goes on without a login."""
         name = self.name_of(os.geteuid())
         return name is not None and os.path.exists(self.at(LINGER / name))
 
@@ -173,7 +173,7 @@ class ServiceHost:
         return True
 
     def enabled(self, unit: str) -> bool:
-        """Tell whether the manager starts a unit by itself, or will in the image."""
+        """Return True if the manager starts a unit by itself, or will in the image."""
         if self.staged:
             return any(os.path.lexists(wants / unit) for wants in self.units.glob("*.wants"))
         return self.answers("is-enabled", unit)

@@ -34,7 +34,7 @@ NOBODY = Owner(65534, 65534, of_project=False)
 """Stands for an account that is still to be made: what it may not read, that one may not either."""
 
 USAGE = 2
-"""Exit code where what was asked for cannot be understood."""
+"""Exit code of a request that cannot be understood."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +165,7 @@ def _before(host: ServiceHost, wanted: WantedService) -> Service | None:
 
 
 def _chosen(host: ServiceHost, wanted: WantedService, before: Service | None) -> Service:
-    """Return the service to be: what was asked for, then what was there, then the defaults."""
+    """Return the service to install: the options given, then those of the unit that is there, then the defaults."""
     id_ = wanted.id or (before.id if before else "") or (id_of(Path(wanted.project)) if wanted.project else "")
     project = wanted.project or (before.project if before else None)
     if project is None and host.system and id_:
@@ -512,7 +512,7 @@ class _Removing:
                 self._do(f"remove {folder} if it is empty then", partial(_remove_empty, folder))
 
     def _accounts(self) -> list[str]:
-        """Plan the end of what was made for it, and return what is to be said of what stays."""
+        """Plan the removal, and return a sentence about each thing that stays."""
         host, service = self._host, self._service
         others = [one for one in host.services() if one.id != service.id]
         account, gid = host.account(service.account), host.group(service.group)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual import on
@@ -15,7 +15,7 @@ from engine.models.packages import AddPythonRequest, PythonInfo
 from engine.registry.packages import PYTHON_ADD, PYTHON_LIST, PYTHON_REMOVE
 from tui.actions import Scope, action, bindings, footer_hints
 from tui.background import in_background
-from tui.connection import EngineConnection, problems_told
+from tui.connection import EngineConnection
 from tui.screens.dialogs import AskScreen
 from tui.screens.full_screen import FullScreen
 from tui.text.packages import SOURCES
@@ -64,10 +64,10 @@ class InterpretersScreen(FullScreen[PythonInfo]):
 
     def on_mount(self) -> None:
         self.set_focus(self.query_one("#interpreters RowList"))
-        in_background(self, "python", self._told, self._load)
+        in_background(self, "python", self.told, self._load)
 
     def on_engine_connected(self) -> None:
-        in_background(self, "python", self._told, self._load)
+        in_background(self, "python", self.told, self._load)
 
     # Actions.
 
@@ -84,12 +84,12 @@ class InterpretersScreen(FullScreen[PythonInfo]):
 
     def action_add_python(self) -> None:
         if self._may_change():
-            in_background(self, "python", self._told, self._add)
+            in_background(self, "python", self.told, self._add)
 
     def action_remove_python(self) -> None:
         one = self._one
         if one is not None and self._may_change():
-            in_background(self, "python", self._told, self._remove, one)
+            in_background(self, "python", self.told, self._remove, one)
 
     def action_leave_interpreters(self) -> None:
         self.dismiss(None)
@@ -105,10 +105,6 @@ class InterpretersScreen(FullScreen[PythonInfo]):
         self._show_detail()
 
     # The engine.
-
-    async def _told(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
-        with problems_told(self.notify_error):
-            await work(*args)
 
     async def _load(self) -> None:
         found = (await self._connection.client.call(PYTHON_LIST)).interpreters

@@ -52,7 +52,7 @@ from engine.registry.packages import (
 from engine.registry.sync import TASKS_LIST
 from tui.actions import Scope, action, bindings, footer_hints
 from tui.background import in_background, in_place_of_the_last
-from tui.connection import EngineConnection, problems_told
+from tui.connection import EngineConnection
 from tui.messages import EngineAway, PackageWorkChanged, PoolChanged
 from tui.screens.dialogs import AskScreen, Choice, ChoiceScreen, ReportScreen
 from tui.screens.full_screen import FullScreen
@@ -139,8 +139,8 @@ class PackagesScreen(FullScreen[None]):
             return
         if self._connection.pool is not None:
             self._status.show_pool(self._connection.pool)
-        in_place_of_the_last(self, "load", self._told, self._load)
-        in_background(self, "tasks", self._told, self._catch_up)
+        in_place_of_the_last(self, "load", self.told, self._load)
+        in_background(self, "tasks", self.told, self._catch_up)
 
     def on_unmount(self) -> None:
         self._changes.watched = False
@@ -149,8 +149,8 @@ class PackagesScreen(FullScreen[None]):
 
     def on_engine_connected(self) -> None:
         self._status.show_connected()
-        in_place_of_the_last(self, "load", self._told, self._load)
-        in_background(self, "tasks", self._told, self._catch_up)
+        in_place_of_the_last(self, "load", self.told, self._load)
+        in_background(self, "tasks", self.told, self._catch_up)
 
     def on_engine_away(self, message: EngineAway) -> None:
         self._status.show_away(message.reason, refused=message.refused)
@@ -161,7 +161,7 @@ class PackagesScreen(FullScreen[None]):
     def on_package_work_changed(self, message: PackageWorkChanged) -> None:
         self._show_work()
         if message.ended and self._connection.connected.is_set():
-            in_place_of_the_last(self, "load", self._told, self._load)
+            in_place_of_the_last(self, "load", self.told, self._load)
 
     async def _catch_up(self) -> None:
         """Show the change that goes on already."""
@@ -185,10 +185,6 @@ class PackagesScreen(FullScreen[None]):
         self._table.show_rows([_row(one) for one in found.packages])
         self._show_detail()
 
-    async def _told(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
-        with problems_told(self.notify_error):
-            await work(*args)
-
     # Environments.
 
     def action_next_environment(self) -> None:
@@ -208,7 +204,7 @@ class PackagesScreen(FullScreen[None]):
 
     def action_interpreters(self) -> None:
         screen = InterpretersScreen(self._connection, self._shown, self.may_change)
-        in_place_of_the_last(self, "ask", self._told, self._use_python, screen)
+        in_place_of_the_last(self, "ask", self.told, self._use_python, screen)
 
     def _switch(self, by: int) -> None:
         names = [one.name for one in self._environments]
@@ -216,7 +212,7 @@ class PackagesScreen(FullScreen[None]):
             self._show_remark(f"there is only one environment; {action('make_environment').key} makes another")
             return
         self._shown = names[(names.index(self._shown) + by) % len(names)]
-        in_place_of_the_last(self, "load", self._told, self._load)
+        in_place_of_the_last(self, "load", self.told, self._load)
 
     async def _make_environment(self) -> None:
         question = "Name of the new environment: lower case letters, digits, . _ -"
@@ -287,21 +283,21 @@ class PackagesScreen(FullScreen[None]):
             self._ask(self._uninstall, one)
 
     def action_search_packages(self) -> None:
-        in_place_of_the_last(self, "ask", self._told, self._search)
+        in_place_of_the_last(self, "ask", self.told, self._search)
 
     def action_install_bundle(self) -> None:
         self._ask(self._install_bundle)
 
     def action_show_package(self) -> None:
         if (one := self._package) is not None:
-            in_place_of_the_last(self, "ask", self._told, self._show_package, one.name)
+            in_place_of_the_last(self, "ask", self.told, self._show_package, one.name)
 
     def action_cancel_change(self) -> None:
         if self._asking:
             self.workers.cancel_group(self, "ask")
             self._show_remark("cancelled; nothing was changed")
         else:
-            in_background(self, "cancel", self._told, self._cancel)
+            in_background(self, "cancel", self.told, self._cancel)
 
     def action_leave_packages(self) -> None:
         self.dismiss(None)
@@ -435,7 +431,7 @@ class PackagesScreen(FullScreen[None]):
     def _ask(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
         """Ask the user what they want, in place of what they were asked before."""
         if self.may_change():
-            in_place_of_the_last(self, "ask", self._told, work, *args)
+            in_place_of_the_last(self, "ask", self.told, work, *args)
 
     async def _answer(self, screen: Screen[Answer]) -> Answer | None:
         return await self.app.push_screen_wait(screen)
